@@ -1,0 +1,93 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// maxExpansion bounds the text that named values add to one document.
+const maxExpansion = 64 << 20
+
+// namedValues are the texts that {{named.x}} stands for. The zero value is the state before they are known: nothing may
+// use them then.
+type namedValues struct {
+	ready    bool
+	byName   map[string]*NamedValue
+	expanded int
+}
+
+func newNamedValues(list []NamedValue) namedValues {
+	n := namedValues{ready: true, byName: make(map[string]*NamedValue, len(list))}
+	for i := range list {
+		if n.byName[list[i].Name] == nil {
+			n.byName[list[i].Name] = &list[i]
+		}
+	}
+	return n
+}
+
+// substitute fills named values into a text. Templates of the request (certificate, request) stay as they are; so does any
+// other {{, unless the place is one where templates are evaluated.
+func (d *decoder) substitute(n *yaml.Node, text string, o options) (string, bool) {
+	if !d.named.ready {
+		d.fail(n, "a named value cannot hold {{: it would have to be resolved itself")
+		return "", false
+	}
+	var b strings.Builder
+	ok := true
+	for {
+		before, rest, found := strings.Cut(text, "{{")
+		b.WriteString(before)
+		if !found {
+			return b.String(), ok
+		}
+		raw, after, closed := strings.Cut(rest, "}}")
+		inner := strings.TrimSpace(raw)
+		name, isNamed := strings.CutPrefix(inner, "named.")
+		switch {
+		case closed && isNamed:
+			value, resolved := d.resolveName(n, name, o)
+			if d.named.expanded += len(value); d.named.expanded > maxExpansion {
+				d.fail(n, "named values add more than %d MiB to the document", maxExpansion>>20)
+				return "", false
+			}
+			b.WriteString(value)
+			ok = ok && resolved
+		case closed && o.templates && !strings.HasPrefix(inner, "certificate.") && !strings.HasPrefix(inner, "request."):
+			d.fail(n, "{{%s}} is unknown: {{named.…}}, {{certificate.…}} and {{request.…}} can be used here", bare(inner))
+			ok = false
+		case !closed:
+			if o.templates {
+				d.fail(n, "{{ is never closed: }} is missing")
+				ok = false
+			}
+			b.WriteString("{{" + rest)
+			return b.String(), ok
+		default:
+			b.WriteString("{{" + raw + "}}")
+		}
+		text = after
+	}
+}
+
+func (d *decoder) resolveName(n *yaml.Node, name string, o options) (string, bool) {
+	value := d.named.byName[name]
+	switch {
+	case value == nil && o.secret:
+		d.fail(n, "a named value that is used here is not defined")
+	case value == nil:
+		d.add(Error{
+			Position:   d.at(n),
+			Message:    "the named value " + quote(name) + " is not defined",
+			Suggestion: d.nearest(name, slices.Sorted(maps.Keys(d.named.byName))),
+		})
+	case d.doc.source.given(&value.Values):
+		d.fail(n, "the named value %s is a list: it cannot be used inside a text", quote(name))
+	default:
+		return value.Value, true
+	}
+	return "", false
+}

@@ -1,0 +1,317 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"sallyport/internal/identity"
+	"sallyport/internal/keystore"
+)
+
+const maxSecretSize = 1 << 20
+
+// pemFile is a file that was read, for all who name it.
+type pemFile struct {
+	bundle *keystore.Bundle
+	err    error
+}
+
+// resolver reads what the document names.
+type resolver struct {
+	*loader
+	now   time.Time
+	files map[string]pemFile
+}
+
+// damage is what is broken, by name, with the error that says why. References to names that do not exist are not in it.
+type damage struct {
+	stores, credentials map[string]error
+}
+
+// resolve reads the files and environment variables that the document names.
+func (l *loader) resolve() {
+	r := &resolver{loader: l, now: time.Now(), files: map[string]pemFile{}}
+	l.lost = damage{stores: map[string]error{}, credentials: map[string]error{}}
+	served := l.servedCredentials()
+	for i := range l.doc.Credentials {
+		c := &l.doc.Credentials[i]
+		kind := Broken
+		if served[c.Name] {
+			kind = Shape
+		}
+		if err := r.credential(c, kind); err != nil {
+			l.lost.credentials[c.Name] = err
+		}
+	}
+	for i := range l.doc.TrustStores {
+		s := &l.doc.TrustStores[i]
+		if err := r.trustStore(s); err != nil {
+			s.Broken = err
+			l.lost.stores[s.Name] = err
+		}
+	}
+	for i := range l.doc.Users {
+		for k := range l.doc.Users[i].Certificates {
+			ref := &l.doc.Users[i].Certificates[k]
+			_, _ = r.public(ref, r.locate(ref), Shape) // what is wrong is in the list of errors
+		}
+	}
+	r.keys()
+}
+
+// servedCredentials are the credentials of listeners: without one of them a listener could not serve.
+func (l *loader) servedCredentials() map[string]bool {
+	served := map[string]bool{}
+	for i := range l.doc.Listeners {
+		t := l.doc.Listeners[i].TLS
+		if t == nil {
+			continue
+		}
+		for _, name := range t.Credentials {
+			served[name] = true
+		}
+		for k := range t.Profiles {
+			served[t.Profiles[k].Credential] = true
+		}
+	}
+	return served
+}
+
+// fault records a problem with what a field names and returns it.
+func (r *resolver) fault(at any, kind Kind, format string, args ...any) error {
+	e := Error{Position: r.doc.Position(at), Kind: kind, Message: fmt.Sprintf(format, args...)}
+	r.add(e)
+	return e
+}
+
+func (r *resolver) credential(c *Credential, kind Kind) error {
+	if c.Certificate == nil || c.PrivateKey == nil {
+		return nil // reported already
+	}
+	certs, _, certErr := r.reference(c.Certificate, r.locate(c.Certificate), kind) // a key beside the certificates is usual, and not used
+	keyErr := r.secret(c.PrivateKey, kind)
+	if err := errors.Join(certErr, keyErr); err != nil || certs == nil || c.PrivateKey.value == nil {
+		return err
+	}
+	c.Certificate.Certificates = certs
+	key, err := keystore.ParsePEM(c.PrivateKey.value.bytes)
+	switch {
+	case err != nil:
+		return r.fault(c.PrivateKey, kind, "the private key: %s", oneLine(err.Error()))
+	case len(key.Keys) == 0:
+		return r.fault(c.PrivateKey, kind, "there is no private key here, but a certificate")
+	case len(key.Keys) > 1:
+		return r.fault(c.PrivateKey, kind, "there are %d private keys here: one is needed", len(key.Keys))
+	}
+	pair, err := keystore.Credential(certs, key.Keys[0])
+	if err != nil {
+		return r.fault(c.PrivateKey, kind, "%s", oneLine(err.Error()))
+	}
+	c.Resolved = pair
+	r.noteValidity(c.Certificate, "the certificate of the credential "+quote(c.Name), pair.Leaf)
+	return nil
+}
+
+func (r *resolver) noteValidity(at any, what string, cert *x509.Certificate) {
+	switch {
+	case r.now.After(cert.NotAfter):
+		r.note(at, "%s expired at %s", what, cert.NotAfter.UTC().Format(time.RFC3339))
+	case r.now.Before(cert.NotBefore):
+		r.note(at, "%s is not valid before %s", what, cert.NotBefore.UTC().Format(time.RFC3339))
+	}
+}
+
+func (r *resolver) trustStore(s *TrustStore) error {
+	var errs []error
+	for i := range s.Anchors {
+		a := &s.Anchors[i]
+		ref := a.Certificate
+		var at any
+		switch {
+		case a.File != "":
+			a.File = r.join(&a.File, a.File)
+			ref, at = &CertificateRef{File: a.File}, &a.File
+		case a.PEM != "":
+			ref, at = &CertificateRef{PEM: a.PEM}, &a.PEM
+		case ref != nil:
+			at = r.locate(ref)
+		default:
+			continue // reported already
+		}
+		certs, err := r.public(ref, at, Broken)
+		a.Certificates = certs
+		for _, cert := range certs {
+			r.noteValidity(at, "the anchor "+quote(identity.SubjectText(cert)), cert)
+		}
+		errs = append(errs, err)
+	}
+	if s.Revocation != nil {
+		for i := range s.Revocation.CRL {
+			c := &s.Revocation.CRL[i]
+			if c.File == "" {
+				continue
+			}
+			c.File = r.join(&c.File, c.File)
+			if _, err := r.read(c.File, keystore.MaxBytes); err != nil {
+				errs = append(errs, r.fault(&c.File, Broken, "the revocation list %s: %s", quotePath(c.File), cause(err)))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reference returns the certificates that a reference means and the private keys beside them. Without certificates or an
+// error, a mistake was reported before.
+func (r *resolver) reference(ref *CertificateRef, at any, kind Kind) (certs []*x509.Certificate, keys int, err error) {
+	var bundle *keystore.Bundle
+	switch {
+	case ref.File != "":
+		bundle, err = r.file(at, ref.File, kind)
+	case ref.PEM != "":
+		bundle, err = r.pem(at, ref.PEM, kind)
+	}
+	if err != nil || bundle == nil {
+		return nil, 0, err
+	}
+	if len(bundle.Certificates) == 0 {
+		return nil, 0, r.fault(at, kind, "there is no certificate here, but a private key")
+	}
+	return bundle.Certificates, len(bundle.Keys), nil
+}
+
+// public is reference for places where a private key has nothing to do.
+func (r *resolver) public(ref *CertificateRef, at any, kind Kind) ([]*x509.Certificate, error) {
+	certs, keys, err := r.reference(ref, at, kind)
+	if err == nil && keys > 0 {
+		return nil, r.fault(at, kind, "there is a private key beside the certificate: only certificates belong here, and the key is not protected as one")
+	}
+	ref.Certificates = certs
+	return certs, err
+}
+
+// locate makes the path of a reference relative to the file that names it, and returns the field that says where the
+// certificates are.
+func (r *resolver) locate(ref *CertificateRef) any {
+	if ref.File == "" {
+		return &ref.PEM
+	}
+	ref.File = r.join(&ref.File, ref.File)
+	return &ref.File
+}
+
+// file reads and parses a PEM file once, whoever names it.
+func (r *resolver) file(at any, path string, kind Kind) (*keystore.Bundle, error) {
+	f, ok := r.files[path]
+	if !ok {
+		var data []byte
+		if data, f.err = r.read(path, keystore.MaxBytes); f.err == nil {
+			f.bundle, f.err = keystore.ParsePEM(data)
+		}
+		r.files[path] = f
+	}
+	if f.err != nil {
+		return nil, r.fault(at, kind, "the file %s: %s", quotePath(path), cause(f.err))
+	}
+	return f.bundle, nil
+}
+
+func (r *resolver) pem(at any, text string, kind Kind) (*keystore.Bundle, error) {
+	bundle, err := keystore.ParsePEM([]byte(text))
+	if err != nil {
+		return nil, r.fault(at, kind, "%s", oneLine(err.Error()))
+	}
+	return bundle, nil
+}
+
+// read reads a regular file that the document names.
+func (r *resolver) read(path string, limit int64) ([]byte, error) {
+	r.doc.source.read(path)
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("is a directory")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	}
+	return readLimited(path, limit)
+}
+
+// cause is why a file could not be used, without its path.
+func cause(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return oneLine(err.Error())
+}
+
+// secret fetches what a secret stands for. Errors say where the reference stands, never what it says: people put the
+// secret itself there.
+func (r *resolver) secret(s *Secret, kind Kind) error {
+	var found []byte
+	switch {
+	case s == nil || s.value != nil:
+		return nil
+	case s.Env != "":
+		value, ok := r.opts.Env(s.Env)
+		if !ok {
+			return r.fault(&s.Env, kind, "the environment variable that is named here is not set")
+		}
+		found = []byte(value)
+	case s.File != "":
+		s.File = r.join(&s.File, s.File)
+		var err error
+		found, err = r.read(s.File, maxSecretSize)
+		if err != nil {
+			return r.fault(&s.File, kind, "the file that is named here: %s", cause(err))
+		}
+		if info, err := os.Stat(s.File); err == nil && info.Mode().Perm()&0o004 != 0 {
+			r.note(&s.File, "everybody on this machine can read the file that is named here: chmod o-r")
+		}
+		found = bytes.TrimRight(found, "\r\n")
+	default:
+		return nil // reported already
+	}
+	if len(bytes.TrimSpace(found)) == 0 {
+		return r.fault(s, kind, "the secret is empty")
+	}
+	s.value = &hidden{found}
+	return nil
+}
+
+// keys resolves the certificates and secrets of keys: each may open one key only.
+func (r *resolver) keys() {
+	certificates := map[identity.SHA256]Position{}
+	secrets := map[[sha256.Size]byte]Position{}
+	for i := range r.doc.Keys {
+		k := &r.doc.Keys[i]
+		for n := range k.Certificates {
+			ref := &k.Certificates[n]
+			certs, _ := r.public(ref, r.locate(ref), Shape)
+			for _, c := range certs {
+				id := identity.Thumbprint(c)
+				if first, ok := certificates[id]; ok {
+					r.shape(ref, "the certificate %s already stands in for a key at %s", id, first)
+					continue
+				}
+				certificates[id] = r.doc.Position(ref)
+			}
+		}
+		if r.secret(k.Secret, Shape) != nil || k.Secret == nil || k.Secret.value == nil {
+			continue
+		}
+		sum := sha256.Sum256(k.Secret.value.bytes)
+		if first, ok := secrets[sum]; ok {
+			r.shape(k.Secret, "another key has the same secret, see %s", first)
+			continue
+		}
+		secrets[sum] = r.doc.Position(k.Secret)
+	}
+}

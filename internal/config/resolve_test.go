@@ -1,0 +1,117 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sallyport/internal/config"
+)
+
+func TestCertificatesCanStandInTheDocumentItself(t *testing.T) {
+	t.Parallel()
+	dir := pkiDir(t)
+	ca, err := os.ReadFile(filepath.Join(dir, "pki", "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := strings.ReplaceAll(strings.TrimSpace(string(ca)), "\n", "\n          ")
+	text := minimal + fmt.Sprintf(`  - {name: absolute, targets: ["http://127.0.0.1:1"]}
+apis:
+  - {name: a, upstream: echo, openapi: a.json, client_certificate: {mode: required, trust: [literal, text, mapping, absolute]}}
+  - {name: b, upstream: echo, path: /b/, openapi: /b.json}
+users:
+  - name: u
+    provider: p
+    certificates: [%[2]q]
+identity_providers: [{name: p, type: internal}]
+`, block, string(ca))
+	text = strings.Replace(text, "trust_stores:\n", fmt.Sprintf(`trust_stores:
+  - name: literal
+    anchors:
+      - pem: |
+          %[1]s
+  - name: text
+    anchors:
+      - certificate: |
+          %[1]s
+  - {name: mapping, anchors: [{certificate: {pem: %[2]q}}]}
+  - {name: absolute, anchors: [{file: %[3]q}]}
+`, block, string(ca), filepath.Join(dir, "pki", "ca.pem")), 1)
+	d, err := config.Load(write(t, dir, "sallyport.yaml", text), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range d.TrustStores {
+		s := &d.TrustStores[i]
+		if len(s.Anchors) != 1 || len(s.Anchors[0].Certificates) != 1 || s.Anchors[0].Certificates[0].Subject.CommonName != "Test CA" {
+			t.Errorf("trust store %s: %+v", s.Name, s.Anchors)
+		}
+	}
+	if len(d.Users[0].Certificates[0].Certificates) != 1 {
+		t.Error("the user's certificate was not resolved")
+	}
+	if got := d.APIs[0].OpenAPI; got != filepath.Join(dir, "a.json") {
+		t.Errorf("a relative path became %q", got)
+	}
+	if got := d.APIs[1].OpenAPI; got != "/b.json" {
+		t.Errorf("an absolute path became %q", got)
+	}
+	if d.Credentials[0].Resolved == nil || d.Credentials[0].Resolved.Leaf == nil {
+		t.Error("the credential was not resolved")
+	}
+}
+
+func TestPathsAreRelativeToTheFileThatNamesThem(t *testing.T) {
+	dir := pkiDir(t)
+	write(t, dir, "sallyport.yaml", minimal)
+	t.Chdir(dir)
+	for _, path := range []string{"sallyport.yaml", "./sallyport.yaml", "pki/../sallyport.yaml"} {
+		if _, err := config.Load(path, config.Options{}); err != nil {
+			t.Errorf("Load(%q) = %v", path, err)
+		}
+	}
+	t.Chdir(t.TempDir())
+	if _, err := config.Load(filepath.Join(dir, "sallyport.yaml"), config.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Reading a named pipe would wait for a writer that never comes.
+func TestOnlyRegularFilesAreRead(t *testing.T) {
+	t.Parallel()
+	dir := pkiDir(t)
+	if err := syscall.Mkfifo(filepath.Join(dir, "pki", "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(write(t, dir, "sallyport.yaml", strings.ReplaceAll(minimal, "pki/ca.pem", "pki/pipe")), config.Options{})
+	if err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+		t.Errorf("Load() = %v", err)
+	}
+}
+
+func TestTheEnvironmentIsTheProcessesUnlessSaidOtherwise(t *testing.T) {
+	t.Setenv("SALLYPORT_TEST_KEY", "from the process")
+	text := minimal + "apis: [{name: a, upstream: echo}]\nkeys: [{name: k, apis: [a], secret: {env: SALLYPORT_TEST_KEY}}]\n"
+	d, err := load(t, text, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(d.Keys[0].Secret.Reveal()); got != "from the process" {
+		t.Errorf("secret = %q", got)
+	}
+	if _, err := load(t, text, config.Options{Env: func(string) (string, bool) { return "", false }}); err == nil {
+		t.Error("a secret that is not set loads")
+	}
+}
+
+func TestALongPathKeepsItsEndInMessages(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, strings.ReplaceAll(minimal, "pki/ca.pem", strings.Repeat("folder/", 100)+"end.pem"), config.Options{})
+	if err == nil || !strings.Contains(err.Error(), `folder/end.pem": no such file`) || len(err.Error()) > 600 {
+		t.Errorf("Load() = %v", err)
+	}
+}

@@ -1,0 +1,180 @@
+package trust
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// DefaultMaxDepth is the number of intermediates allowed between leaf and anchor unless a store says otherwise.
+const DefaultMaxDepth = 5
+
+// Anchor is a certificate that a store trusts.
+type Anchor struct {
+	// Certificate is the certificate.
+	Certificate *x509.Certificate
+	// Pin makes a CA certificate stand for itself alone. Certificates that are no CAs are pins anyhow.
+	Pin bool
+}
+
+// StoreConfig describes a trust store.
+type StoreConfig struct {
+	// Name is the store's name in the configuration.
+	Name string
+	// Anchors are what the store trusts; at least one.
+	Anchors []Anchor
+	// Purpose is the extended key usage asked for; PurposeDefault takes the set's.
+	Purpose Purpose
+	// MaxDepth is the largest number of intermediates between leaf and anchor; negative means DefaultMaxDepth, zero
+	// none.
+	MaxDepth int
+}
+
+// Store is a named set of trust anchors. A nil or zero Store refuses everything; NewSet refuses to hold one.
+type Store struct {
+	name     string
+	purpose  Purpose
+	maxDepth int
+
+	anchors []*x509.Certificate            // CA anchors, ordered by their DER
+	pins    map[[32]byte]*x509.Certificate // by SHA-256 of the DER
+
+	roots     *x509.CertPool                 // the anchors; nil when the store holds pins only: never pass nil to Verify
+	isAnchor  map[[32]byte]*x509.Certificate // the anchors by SHA-256 of the DER
+	bySubject map[string][]*x509.Certificate // the anchors by raw subject
+
+	fingerprint [32]byte
+}
+
+// NewStore returns the store that cfg describes. It is an error when there is no anchor or one is not parsed. Expired
+// anchors are kept: they are skipped while they are invalid, and Warnings says so.
+func NewStore(cfg StoreConfig) (*Store, error) {
+	if len(cfg.Anchors) == 0 {
+		return nil, fmt.Errorf("trust store %q has no anchors", cfg.Name)
+	}
+	if cfg.Purpose > Any {
+		return nil, fmt.Errorf("trust store %q: unknown purpose %d", cfg.Name, cfg.Purpose)
+	}
+	s := &Store{
+		name:      cfg.Name,
+		purpose:   cfg.Purpose,
+		maxDepth:  cfg.MaxDepth,
+		pins:      map[[32]byte]*x509.Certificate{},
+		isAnchor:  map[[32]byte]*x509.Certificate{},
+		bySubject: map[string][]*x509.Certificate{},
+	}
+	if s.maxDepth < 0 {
+		s.maxDepth = DefaultMaxDepth
+	}
+	for i, a := range cfg.Anchors {
+		if a.Certificate == nil || len(a.Certificate.Raw) == 0 {
+			return nil, fmt.Errorf("trust store %q: anchor %d is not a parsed certificate", cfg.Name, i+1)
+		}
+		s.add(a)
+	}
+	slices.SortFunc(s.anchors, compareDER)
+	for _, a := range s.anchors {
+		if s.roots == nil {
+			s.roots = x509.NewCertPool()
+		}
+		s.roots.AddCert(a)
+		s.bySubject[string(a.RawSubject)] = append(s.bySubject[string(a.RawSubject)], a)
+	}
+	s.fingerprint = s.sum()
+	return s, nil
+}
+
+// add takes one anchor in; the same one twice counts once.
+func (s *Store) add(a Anchor) {
+	id := sha256.Sum256(a.Certificate.Raw)
+	if a.Pin || !isCA(a.Certificate) {
+		s.pins[id] = a.Certificate
+		return
+	}
+	if s.isAnchor[id] == nil {
+		s.isAnchor[id] = a.Certificate
+		s.anchors = append(s.anchors, a.Certificate)
+	}
+}
+
+// isCA reports whether a certificate says that it is a CA (RFC 5280 §4.2.1.9).
+func isCA(cert *x509.Certificate) bool { return cert.BasicConstraintsValid && cert.IsCA }
+
+func compareDER(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) }
+
+// sum hashes everything that decides: the same sum, the same verdicts.
+func (s *Store) sum() [32]byte {
+	digest := sha256.New()
+	text := binary.BigEndian.AppendUint64(nil, uint64(len(s.name)))
+	text = append(text, s.name...)
+	text = append(text, byte(s.purpose))
+	text = binary.BigEndian.AppendUint64(text, uint64(s.maxDepth)) //nolint:gosec // never negative here
+	text = binary.BigEndian.AppendUint64(text, uint64(len(s.anchors)))
+	digest.Write(text)
+	for _, a := range s.anchors {
+		id := sha256.Sum256(a.Raw)
+		digest.Write(id[:])
+	}
+	for _, p := range s.sortedPins() {
+		id := sha256.Sum256(p.Raw)
+		digest.Write(id[:])
+	}
+	return [32]byte(digest.Sum(nil))
+}
+
+func (s *Store) sortedPins() []*x509.Certificate {
+	pins := make([]*x509.Certificate, 0, len(s.pins))
+	for _, p := range s.pins {
+		pins = append(pins, p)
+	}
+	slices.SortFunc(pins, compareDER)
+	return pins
+}
+
+// usable says why a store cannot be part of a set.
+func (s *Store) usable() error {
+	if s == nil || len(s.anchors)+len(s.pins) == 0 {
+		return errors.New("a trust store without anchors")
+	}
+	return nil
+}
+
+// Name returns the store's name; empty for nil.
+func (s *Store) Name() string {
+	if s == nil {
+		return ""
+	}
+	return s.name
+}
+
+// Purpose returns the purpose that the store was configured with, PurposeDefault included.
+func (s *Store) Purpose() Purpose {
+	if s == nil {
+		return PurposeDefault
+	}
+	return s.purpose
+}
+
+// Fingerprint returns a hash over the name, the options and the anchors, whatever order they were given in. Zero for
+// nil.
+func (s *Store) Fingerprint() [32]byte {
+	if s == nil {
+		return [32]byte{}
+	}
+	return s.fingerprint
+}
+
+// purposeIn returns the purpose that the store has in a set used for use.
+func (s *Store) purposeIn(use Purpose) Purpose {
+	return cmp.Or(s.purpose, use)
+}
+
+// anchor returns the CA anchor that cert is, or nil.
+func (s *Store) anchor(cert *x509.Certificate) *x509.Certificate {
+	return s.isAnchor[sha256.Sum256(cert.Raw)]
+}

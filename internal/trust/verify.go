@@ -1,0 +1,249 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"sallyport/internal/decision"
+	"sallyport/internal/identity"
+)
+
+// inquiry is one chain judged at one time by several stores.
+type inquiry struct {
+	chain  *Chain
+	now    time.Time
+	use    Purpose
+	failed bool // path building failed in a store before: the next one must be worth it
+}
+
+// finding is what one store says: a path, or a fault.
+type finding struct {
+	path     []*x509.Certificate
+	pin      *x509.Certificate
+	identity *identity.Identity
+	fault    *fault
+}
+
+// fault is a reason with the certificate and the check that it stands for.
+type fault struct {
+	reason decision.Reason
+	detail string
+}
+
+func faultf(reason decision.Reason, format string, args ...any) *fault {
+	return &fault{reason: reason, detail: printable(fmt.Sprintf(format, args...))}
+}
+
+// printable makes a detail one line of bounded length: errors of crypto/x509 quote names as they are in certificates.
+func printable(text string) string {
+	const most = 2048 // bytes
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
+}
+
+// record puts the finding of a store into a trace.
+func (f *finding) record(t *decision.Trace, store string) {
+	switch {
+	case !t.Enabled():
+	case f.fault != nil:
+		t.Addf("trust", decision.Fail, "trust store %q: %s: %s", store, f.fault.reason, f.fault.detail)
+	case f.pin != nil:
+		t.Addf("trust", decision.Pass, "trust store %q: %s is pinned", store, name(f.pin))
+	default:
+		t.Addf("trust", decision.Pass, "trust store %q: %s is anchored in %s, intermediates: %d", store,
+			name(f.path[0]), name(f.path[len(f.path)-1]), depth(f.path))
+	}
+}
+
+// verdict makes the finding of a store a verdict.
+func (f *finding) verdict(store string, w window) *Verdict {
+	if f.fault != nil {
+		return &Verdict{Reason: f.fault.reason, Detail: f.fault.detail, Store: store, Until: w.until}
+	}
+	anchor := f.pin
+	if anchor == nil {
+		anchor = f.path[len(f.path)-1]
+	}
+	return &Verdict{
+		Reason:   decision.OK,
+		Path:     f.path,
+		Identity: f.identity,
+		Store:    store,
+		Anchor:   anchor,
+		Pinned:   f.pin != nil,
+		Until:    w.until,
+	}
+}
+
+// ask has one store judge the chain and, when it accepts, reads the leaf.
+func (in *inquiry) ask(s *Store) *finding {
+	leaf := in.chain.certs[0]
+	f := &finding{}
+	if pin := s.pins[in.chain.leafID]; pin != nil && bytes.Equal(pin.Raw, leaf.Raw) {
+		f.pin, f.path = pin, []*x509.Certificate{leaf}
+		f.fault = in.pinFault(s)
+	} else {
+		f.path, f.fault = in.find(s)
+	}
+	if f.fault != nil {
+		return f
+	}
+	id, err := identity.Of(leaf)
+	if err != nil {
+		f.fault = faultf(decision.CertificateMalformed, "%s: %v", name(leaf), err)
+		return f
+	}
+	f.identity = id
+	return f
+}
+
+// pinFault judges a leaf that the store pins. A pin is its own anchor: nobody's signature on it counts, and none is
+// checked. Its key, its purpose where it states one, and its validity are.
+func (in *inquiry) pinFault(s *Store) *fault {
+	leaf := in.chain.certs[:1]
+	if f := keyFault(leaf); f != nil {
+		return f
+	}
+	if f := usageFault(leaf, s.purposeIn(in.use)); f != nil {
+		return f
+	}
+	return timeFault(leaf, in.now)
+}
+
+// find returns the first acceptable path from the leaf to a CA anchor of the store, or why there is none.
+func (in *inquiry) find(s *Store) ([]*x509.Certificate, *fault) {
+	if s.roots == nil {
+		return nil, faultf(decision.CertificateUntrusted, "%s is none of the pinned certificates, and there is no CA anchor", name(in.chain.certs[0]))
+	}
+	if !in.chain.names(s) {
+		return nil, in.unanchored(s)
+	}
+	if in.failed && len(in.paths(s)) == 0 {
+		return nil, in.unanchored(s)
+	}
+	paths, err := in.chain.certs[0].Verify(x509.VerifyOptions{
+		Roots:         s.roots,
+		Intermediates: in.chain.others,
+		CurrentTime:   in.now,
+		KeyUsages:     []x509.ExtKeyUsage{s.purposeIn(in.use).usage()},
+	})
+	if err != nil {
+		in.failed = true
+		return nil, in.diagnose(s, err)
+	}
+	for _, path := range paths {
+		if in.rules(s, path) == nil {
+			return path, nil
+		}
+	}
+	in.failed = true
+	return nil, in.diagnose(s, errNoneAcceptable)
+}
+
+var errNoneAcceptable = errors.New("there are paths to trust anchors, none of them acceptable")
+
+// rules judges a path that x509 has accepted by the rules on top.
+func (in *inquiry) rules(s *Store, path []*x509.Certificate) *fault {
+	if f := depthFault(s, path); f != nil {
+		return f
+	}
+	if f := signatureFault(path); f != nil {
+		return f
+	}
+	if f := keyFault(path); f != nil {
+		return f
+	}
+	return in.callerFault(path[0])
+}
+
+// callerFault refuses a CA certificate as a caller's: whoever trusts a CA did not thereby say that the CA itself may
+// call. Only a pin says so. Backends often show a self-signed CA certificate that is its own anchor; they may.
+func (in *inquiry) callerFault(leaf *x509.Certificate) *fault {
+	if in.use != ClientAuth || !isCA(leaf) {
+		return nil
+	}
+	return faultf(decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
+}
+
+// depth returns the number of intermediates of a path.
+func depth(path []*x509.Certificate) int { return max(len(path)-2, 0) }
+
+func depthFault(s *Store, path []*x509.Certificate) *fault {
+	if depth(path) <= s.maxDepth {
+		return nil
+	}
+	return faultf(decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth)
+}
+
+// names reports whether by its names alone a path to an anchor of the store could exist.
+func (c *Chain) names(s *Store) bool {
+	if s.isAnchor[c.leafID] != nil {
+		return true
+	}
+	return slices.ContainsFunc(c.certs, func(cert *x509.Certificate) bool { return s.bySubject[string(cert.RawIssuer)] != nil })
+}
+
+// usageFault finds the certificate of a path that states extended key usages without the one asked for. Usages nest
+// from the anchor down, as x509 has it.
+func usageFault(path []*x509.Certificate, p Purpose) *fault {
+	usage := p.usage()
+	if usage == x509.ExtKeyUsageAny {
+		return nil
+	}
+	for _, cert := range path {
+		if !allows(cert, usage) {
+			return faultf(decision.CertificatePurpose, "%s is not meant for %s: its extended key usages leave it out", name(cert), p)
+		}
+	}
+	return nil
+}
+
+// allows reports whether a certificate may be used for usage; one that states none may be used for all.
+func allows(cert *x509.Certificate, usage x509.ExtKeyUsage) bool {
+	if len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.Contains(cert.ExtKeyUsage, usage) || slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+// timeFault finds the first certificate that is outside its validity.
+func timeFault(path []*x509.Certificate, now time.Time) *fault {
+	for _, cert := range path {
+		if f := validityFault(cert, now); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func validityFault(cert *x509.Certificate, now time.Time) *fault {
+	switch {
+	case now.Before(cert.NotBefore):
+		return faultf(decision.CertificateNotYetValid, "%s is valid from %s on", name(cert), cert.NotBefore.UTC().Format(time.RFC3339))
+	case now.After(cert.NotAfter):
+		return faultf(decision.CertificateExpired, "%s was valid through %s", name(cert), cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// name names a certificate in a detail, whatever its bytes say.
+func name(cert *x509.Certificate) string { return fmt.Sprintf("%q", identity.SubjectText(cert)) }
+
+// issuerName names the issuer of a certificate.
+func issuerName(cert *x509.Certificate) string {
+	return fmt.Sprintf("%q", identity.SubjectText(&x509.Certificate{RawSubject: cert.RawIssuer}))
+}

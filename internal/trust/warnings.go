@@ -1,0 +1,68 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// Warnings returns what an operator should know about the store at the time now, one sentence each, in a fixed order:
+// anchors that are skipped because they are expired or not yet valid, keys that are too weak, CA certificates that
+// cannot issue anything of use, and self-signed certificates that look like a single party's and yet stand for a CA.
+func (s *Store) Warnings(now time.Time) []string {
+	if s == nil {
+		return nil
+	}
+	var warnings []string
+	warn := func(cert *x509.Certificate, text string) {
+		warnings = append(warnings, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text))
+	}
+	for _, cert := range s.anchors {
+		if f := validityFault(cert, now); f != nil {
+			warn(cert, fmt.Sprintf("is skipped: %s", validityText(cert, now)))
+		}
+		if weakness := keyWeakness(cert); weakness != "" {
+			warn(cert, "has "+weakness+": nothing that it issued is accepted")
+		}
+		if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+			warn(cert, "is a CA whose key usage does not allow it to issue certificates: nothing that it issued is accepted")
+		}
+		if p := s.purpose; p != PurposeDefault && p != Any && !allows(cert, p.usage()) {
+			warn(cert, fmt.Sprintf("is a CA that is not meant for %s: nothing that it issued is accepted", p))
+		}
+		if looksLikeLeaf(cert) {
+			warn(cert, "is self-signed and CA:TRUE, so it is taken for a CA and everything that it issued is trusted; with pin: true it means only itself")
+		}
+	}
+	for _, cert := range s.sortedPins() {
+		if validityFault(cert, now) != nil {
+			warn(cert, "is pinned and refused: "+validityText(cert, now))
+		}
+		if weakness := keyWeakness(cert); weakness != "" {
+			warn(cert, "is pinned and refused: it has "+weakness)
+		}
+		if p := s.purpose; p != PurposeDefault && p != Any && !allows(cert, p.usage()) {
+			warn(cert, fmt.Sprintf("is pinned and refused: it is not meant for %s", p))
+		}
+	}
+	return warnings
+}
+
+// validityText says how a certificate is outside its validity.
+func validityText(cert *x509.Certificate, now time.Time) string {
+	if now.Before(cert.NotBefore) {
+		return "it is valid from " + cert.NotBefore.UTC().Format(time.RFC3339) + " on"
+	}
+	return "it expired after " + cert.NotAfter.UTC().Format(time.RFC3339)
+}
+
+// looksLikeLeaf recognises what `openssl req -x509` makes and tutorials tell people to trust: self-signed, CA:TRUE, and
+// without the key usage that RFC 5280 §4.2.1.3 asks of a CA, or with names or usages of an end entity.
+func looksLikeLeaf(cert *x509.Certificate) bool {
+	if !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+		return false
+	}
+	names := len(cert.DNSNames) + len(cert.IPAddresses) + len(cert.URIs) + len(cert.EmailAddresses)
+	return names > 0 || len(cert.ExtKeyUsage) > 0 || cert.KeyUsage&x509.KeyUsageCertSign == 0
+}
