@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/decision"
+)
+
+// accessPolicy says which allowed requests are recorded. Refusals always are.
+type accessPolicy struct {
+	every   uint64 // one in so many; 0 for none
+	counter *atomic.Uint64
+}
+
+// defaultSample is how many allowed requests one record stands for with access: sampled.
+const defaultSample = 100
+
+func newAccessPolicy(l config.Log) accessPolicy {
+	p := accessPolicy{every: 1, counter: new(atomic.Uint64)}
+	switch l.Access {
+	case config.AccessOff:
+		p.every = 0
+	case config.AccessSampled:
+		p.every = defaultSample
+		if l.SampleEvery > 0 {
+			p.every = uint64(l.SampleEvery)
+		}
+	case config.AccessOn:
+	}
+	return p
+}
+
+func (p accessPolicy) records(o *outcome) bool {
+	if !o.Allowed() || !o.wouldBe.Allowed() {
+		return true
+	}
+	return p.every == 1 || p.every > 1 && p.counter.Add(1)%p.every == 0
+}
+
+// record is what the access log says of one request.
+type record struct {
+	id       string
+	protocol string
+	remote   string
+	start    time.Time
+	end      time.Time
+	upstream time.Duration // from sending the request to the response's header; 0 when nothing was sent
+	status   int
+	bytesIn  int64
+	bytesOut int64
+	failure  string // what went wrong with the upstream or the client, "" for nothing
+}
+
+// record writes the access record of one request. Values that a caller chose are quoted by the handler; the query and the
+// headers are left out because they hold secrets.
+func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
+	if !s.access.records(o) {
+		return
+	}
+	verdict := "allow"
+	if !o.Allowed() {
+		verdict = "deny"
+	}
+	attrs := make([]slog.Attr, 0, 24)
+	attrs = append(attrs,
+		slog.String("request_id", r.id),
+		slog.String("remote", r.remote),
+		slog.String("listener", v.listener.name),
+		slog.String("method", bounded(v.method)),
+		slog.String("host", bounded(v.authority)),
+		slog.String("path", pathForLog(v, o)),
+		slog.String("protocol", r.protocol),
+		slog.String("server_name", v.serverName),
+		slog.String("api", o.api.label()),
+	)
+	if o.api != nil && o.api.version != "" {
+		attrs = append(attrs, slog.String("api_version", o.api.version))
+	}
+	if leaf := v.evidence.leaf(); leaf != nil {
+		attrs = append(attrs, certificateAttrs(leaf)...)
+	}
+	attrs = append(attrs, slog.String("decision", verdict), slog.String("reason", o.Reason.String()))
+	if o.Detail != "" {
+		attrs = append(attrs, slog.String("detail", o.Detail))
+	}
+	if !o.wouldBe.Allowed() {
+		attrs = append(attrs, slog.String("would_be_reason", o.wouldBe.Reason.String()), slog.String("would_be_detail", o.wouldBe.Detail))
+	}
+	if r.failure != "" {
+		attrs = append(attrs, slog.String("failure", r.failure))
+	}
+	attrs = append(attrs,
+		slog.Int("status", r.status),
+		slog.Float64("duration_ms", milliseconds(r.end.Sub(r.start))),
+		slog.Float64("upstream_ms", milliseconds(r.upstream)),
+		slog.Int64("bytes_in", r.bytesIn),
+		slog.Int64("bytes_out", r.bytesOut),
+		slog.Uint64("generation", s.generation),
+	)
+	g.access.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
+}
+
+// pathForLog is the normal form where there is one, and what was sent otherwise, bounded and without its query.
+func pathForLog(v *view, o *outcome) string {
+	if p := o.path.String(); p != "" {
+		return bounded(p)
+	}
+	raw, _, _ := strings.Cut(v.target, "?")
+	return bounded(raw)
+}
+
+// bounded keeps what a caller chose from filling the log.
+func bounded(text string) string {
+	const most = 512
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "..."
+}
+
+func milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}
+
+// hostOf returns the address of a peer without its port.
+func hostOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
+}
+
+// refusedByUpstream turns a decision to allow into one that says that the upstream did not answer.
+func refusedByUpstream(o *outcome, failure string) {
+	o.Decision = decision.Decision{Reason: decision.UpstreamUnavailable, Detail: failure}
+}

@@ -1,0 +1,424 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sallyport/internal/config"
+	"sallyport/internal/route"
+	"sallyport/internal/trust"
+	"sallyport/internal/upstream"
+)
+
+// Compile turns a checked document into a snapshot. It reads nothing but its arguments and changes neither of them. What
+// has the same content as in previous is taken over: verdict caches and connection pools live on. A nil previous is
+// the first compilation. All errors are reported at once; a document that config.Load accepted and Unbuilt has nothing
+// to say about compiles.
+func Compile(doc *config.Document, previous *Snapshot, clock *Clock) (*Snapshot, error) {
+	if previous == nil {
+		previous = &Snapshot{}
+	}
+	c := &compiler{doc: doc, previous: previous, clock: clock, stores: map[string]*trust.Store{}, byFingerprint: map[[32]byte]*trust.Set{}}
+	for _, set := range previous.sets {
+		c.byFingerprint[set.Fingerprint()] = set
+	}
+	c.out = &Snapshot{
+		generation: previous.generation + 1,
+		listeners:  map[string]*listener{},
+		byName:     map[string]*listener{},
+		sets:       map[string]*trust.Set{},
+		upstreams:  map[string]*upstream.Upstream{},
+		access:     newAccessPolicy(doc.Log),
+	}
+	c.compileStores()
+	c.compileUpstreams()
+	for i := range doc.Listeners {
+		l := &doc.Listeners[i]
+		compiled := &listener{name: l.Name, address: l.Address, index: i, tls: l.TLS != nil, protocols: newProtocols(l)}
+		c.out.listeners[l.Address] = compiled
+		c.out.byName[l.Name] = compiled
+	}
+	c.compileAPIs()
+	for i := range doc.Listeners {
+		c.compileTLS(&doc.Listeners[i])
+	}
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+	return c.out, nil
+}
+
+// compiler holds what the steps of one compilation share.
+type compiler struct {
+	doc      *config.Document
+	previous *Snapshot
+	clock    *Clock
+
+	out           *Snapshot
+	stores        map[string]*trust.Store // the usable ones
+	byFingerprint map[[32]byte]*trust.Set // of the previous generation
+	apis          []*api                  // in document order
+	errs          []error
+}
+
+func (c *compiler) fail(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(format, args...))
+}
+
+func (c *compiler) compileStores() {
+	for i := range c.doc.TrustStores {
+		ts := &c.doc.TrustStores[i]
+		if ts.Broken != nil {
+			continue // whoever names it refuses
+		}
+		cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1}
+		if ts.MaxDepth != nil {
+			cfg.MaxDepth = *ts.MaxDepth
+		}
+		for _, a := range ts.Anchors {
+			for _, cert := range a.Certificates {
+				cfg.Anchors = append(cfg.Anchors, trust.Anchor{Certificate: cert, Pin: a.Pin})
+			}
+		}
+		store, err := trust.NewStore(cfg)
+		if err != nil {
+			c.fail("%s: trust store %q: %w", c.doc.Position(&ts.Anchors), ts.Name, err)
+			continue
+		}
+		for _, w := range store.Warnings(c.clock.Now()) {
+			c.out.notes = append(c.out.notes, fmt.Sprintf("trust store %q: %s", ts.Name, w))
+		}
+		c.stores[ts.Name] = store
+	}
+}
+
+func purposeOf(p config.Purpose) trust.Purpose {
+	switch p {
+	case config.PurposeClientAuth:
+		return trust.ClientAuth
+	case config.PurposeServerAuth:
+		return trust.ServerAuth
+	case config.PurposeAny:
+		return trust.Any
+	}
+	return trust.PurposeDefault
+}
+
+// set returns the trust set of the named stores, shared by everybody who names the same ones. It is nil when names is
+// empty or one of the stores cannot be used: a set that silently lacked a store could refuse or accept something else
+// than what was asked for. The second result says which store is missing.
+func (c *compiler) set(use trust.Purpose, names []string) (set *trust.Set, missing string) {
+	if len(names) == 0 {
+		return nil, ""
+	}
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	key := fmt.Sprintf("%d\x00%s", use, strings.Join(names, "\x00"))
+	if set, ok := c.out.sets[key]; ok {
+		return set, ""
+	}
+	stores := make([]*trust.Store, len(names))
+	for i, name := range names {
+		if stores[i] = c.stores[name]; stores[i] == nil {
+			return nil, name
+		}
+	}
+	fresh, err := trust.NewSet(use, stores...)
+	if err != nil {
+		c.fail("trust stores %q: %w", names, err)
+		return nil, names[0]
+	}
+	if old, ok := c.byFingerprint[fresh.Fingerprint()]; ok {
+		fresh = old // with everything its cache knows
+	}
+	c.out.sets[key] = fresh
+	return fresh, ""
+}
+
+func (c *compiler) compileUpstreams() {
+	for i := range c.doc.Upstreams {
+		u := &c.doc.Upstreams[i]
+		cfg := upstream.Config{Name: u.Name, Targets: u.Targets}
+		if u.TLS != nil {
+			set, missing := c.set(trust.ServerAuth, u.TLS.Trust)
+			if missing != "" {
+				continue // the APIs that use it refuse: without its trust it must not connect
+			}
+			cfg.Trust, cfg.ServerName, cfg.PinSPKI = set, u.TLS.ServerName, u.TLS.PinSPKISHA256
+		}
+		if t := u.Timeouts; t != nil {
+			cfg.ConnectTimeout, cfg.ResponseTimeout, cfg.IdleTimeout = t.Connect, t.Response, t.Idle
+		}
+		if p := u.Pool; p != nil {
+			cfg.MaxIdle, cfg.Max = p.MaxIdle, p.Max
+		}
+		compiled, err := upstream.Renew(c.previous.upstreams[u.Name], cfg)
+		if err != nil {
+			c.fail("%s: %w", c.doc.Position(&u.Targets), err)
+			continue
+		}
+		c.out.upstreams[u.Name] = compiled
+	}
+}
+
+func (c *compiler) compileAPIs() {
+	entries := make([]route.Entry[*api], 0, len(c.doc.APIs))
+	for i := range c.doc.APIs {
+		a := &c.doc.APIs[i]
+		compiled := &api{
+			name: a.Name, version: a.Version, org: a.Org, methods: a.Methods,
+			upstream: c.out.upstreams[a.Upstream],
+			bindings: make([]*binding, len(c.doc.Listeners)),
+		}
+		for _, ch := range a.AllowInPath {
+			compiled.special |= characterOf(ch)
+		}
+		switch {
+		case a.Broken != nil:
+			compiled.broken = a.Broken.Error()
+		case compiled.upstream == nil:
+			compiled.broken = fmt.Sprintf("upstream %q cannot be used", a.Upstream)
+		}
+		for li := range c.doc.Listeners {
+			l := &c.doc.Listeners[li]
+			if len(a.Listeners) == 0 || slices.Contains(a.Listeners, l.Name) {
+				compiled.bindings[li] = c.bind(l, a, compiled)
+			}
+		}
+		c.apis = append(c.apis, compiled)
+		entries = append(entries, route.Entry[*api]{Hosts: a.HostPatterns, Prefix: a.Prefix, Value: compiled})
+	}
+	c.out.routes = route.NewTable(entries)
+}
+
+func characterOf(ch config.PathCharacter) route.Characters {
+	switch ch {
+	case config.EncodedSlash:
+		return route.EncodedSlash
+	case config.EncodedBackslash:
+		return route.Backslash
+	case config.Semicolon:
+		return route.Semicolon
+	}
+	return 0
+}
+
+// bind merges what gateway, listener and API say about client certificates.
+func (c *compiler) bind(l *config.Listener, a *config.API, out *api) *binding {
+	rules := c.doc.Rules(l, a)
+	b := &binding{
+		mode:        rules.Mode,
+		onInvalid:   rules.OnInvalid,
+		observeOnly: rules.ObserveOnly,
+		allow:       newMatchList(rules.Allow, false),
+		deny:        newMatchList(rules.Deny, true),
+		ownTrust:    rules.Trust != nil,
+	}
+	if rules.Errors != nil {
+		b.errors, b.hide = *rules.Errors, rules.Errors.HideReason
+	}
+	set, missing := c.set(trust.ClientAuth, rules.Trust)
+	b.trust = set
+	if missing != "" && out.broken == "" {
+		out.broken = fmt.Sprintf("trust store %q cannot be used", missing)
+	}
+	return b
+}
+
+func newProtocols(l *config.Listener) protocols {
+	if len(l.Protocols) == 0 {
+		return protocols{http1: true, http2: l.TLS != nil}
+	}
+	return protocols{
+		http1: slices.Contains(l.Protocols, config.H1),
+		http2: slices.Contains(l.Protocols, config.H2),
+		h2c:   slices.Contains(l.Protocols, config.H2C),
+	}
+}
+
+// compileTLS makes the TLS profiles of a listener. It runs after the APIs are bound, because what a handshake accepts is
+// the union of what they trust.
+func (c *compiler) compileTLS(l *config.Listener) {
+	if l.TLS == nil {
+		return
+	}
+	out := c.out.byName[l.Name]
+	base := config.TLSProfile{ClientAuth: l.TLS.ClientAuth, Trust: l.TLS.Trust, MinVersion: l.TLS.MinVersion}
+	out.defaultProfile = c.profile(out, base, l.TLS.Credentials)
+	out.all = []*profile{out.defaultProfile}
+	for _, p := range l.TLS.Profiles {
+		credentials := l.TLS.Credentials
+		if p.Credential != "" {
+			credentials = []string{p.Credential}
+		}
+		if p.ClientAuth == "" {
+			p.ClientAuth = base.ClientAuth
+		}
+		if p.Trust == nil {
+			p.Trust = base.Trust
+		}
+		if p.MinVersion == "" {
+			p.MinVersion = base.MinVersion
+		}
+		out.all = append(out.all, c.profile(out, p, credentials))
+	}
+	profiles, err := route.NewHostMap(func(yield func(route.HostPattern, *profile) bool) {
+		for i, p := range l.TLS.Profiles {
+			for _, h := range p.Hosts {
+				if !yield(h, out.all[i+1]) {
+					return
+				}
+			}
+		}
+	})
+	if err != nil {
+		c.fail("%s: listener %q: server_names: %w", c.doc.Position(&l.TLS.Profiles), l.Name, err)
+	}
+	out.profiles = profiles
+}
+
+func (c *compiler) profile(l *listener, p config.TLSProfile, credentials []string) *profile {
+	names := make([]string, len(p.Hosts))
+	for i, h := range p.Hosts {
+		names[i] = h.String()
+	}
+	slices.Sort(names)
+	out := &profile{key: strings.Join(names, ","), clientAuth: p.ClientAuth}
+	if out.clientAuth == "" {
+		out.clientAuth = config.ClientAuthNone
+	}
+	out.fallback, _ = c.set(trust.ClientAuth, c.usable(p.Trust))
+	out.handshake, _ = c.set(trust.ClientAuth, c.usable(c.reachableTrust(l, p)))
+	out.config = c.tlsConfig(l, out, p.MinVersion, credentials)
+	out.ticketID = ticketID(l, out)
+	return out
+}
+
+// usable drops the stores that are broken. It is for handshakes alone, which are never a verdict: the APIs that name a
+// broken store refuse by themselves.
+func (c *compiler) usable(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return c.stores[name] == nil })
+}
+
+// reachableTrust names the stores of every API that can be reached through a profile, and the profile's own.
+func (c *compiler) reachableTrust(l *listener, p config.TLSProfile) []string {
+	named := map[string]bool{}
+	for _, name := range p.Trust {
+		named[name] = true
+	}
+	for i := range c.doc.APIs {
+		a := &c.doc.APIs[i]
+		if c.apis[i].bindings[l.index] == nil || !overlap(p.Hosts, a.HostPatterns) {
+			continue
+		}
+		for _, name := range c.doc.Rules(&c.doc.Listeners[l.index], a).Trust {
+			named[name] = true
+		}
+	}
+	names := make([]string, 0, len(named))
+	for name := range named {
+		names = append(names, name)
+	}
+	return names
+}
+
+// overlap reports whether a request for one of the profile's names can reach one of the API's hosts. Without names the
+// profile is the default, which clients without a server name use for every host.
+func overlap(names, hosts []route.HostPattern) bool {
+	if len(names) == 0 || len(hosts) == 0 {
+		return true
+	}
+	for _, n := range names {
+		for _, h := range hosts {
+			if n.Covers(h) || h.Covers(n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *compiler) tlsConfig(l *listener, p *profile, version config.TLSVersion, credentials []string) *tls.Config {
+	out := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: l.protocols.alpn(),
+	}
+	if version == config.TLS13 {
+		out.MinVersion = tls.VersionTLS13
+	}
+	for _, name := range credentials {
+		if resolved := c.credential(name); resolved != nil {
+			out.Certificates = append(out.Certificates, *resolved)
+		}
+	}
+	if len(out.Certificates) == 0 {
+		c.fail("listener %q has no usable credential among %q", l.name, credentials)
+	}
+	switch p.clientAuth {
+	case config.ClientAuthNone:
+		return out
+	case config.ClientAuthOptional:
+		out.ClientAuth = tls.RequestClientCert
+	case config.ClientAuthRequired:
+		out.ClientAuth = tls.RequireAnyClientCert
+	}
+	out.ClientCAs = announced(p.handshake)
+	out.VerifyConnection = p.verifyConnection(c.clock)
+	return out
+}
+
+func (c *compiler) credential(name string) *tls.Certificate {
+	for i := range c.doc.Credentials {
+		if c.doc.Credentials[i].Name == name {
+			return c.doc.Credentials[i].Resolved
+		}
+	}
+	return nil
+}
+
+// maxAnnounced is the size of the names that a handshake announces at most: the list is one 16-bit length of a message,
+// and a list that does not fit breaks every handshake. Beyond it none is announced and clients choose by themselves.
+const maxAnnounced = 60_000
+
+// announced returns a pool that makes crypto/tls announce the names of a set. It verifies nothing: client certificates
+// are requested, never verified, by crypto/tls, and a nil pool announces nothing.
+func announced(set *trust.Set) *x509.CertPool {
+	if set == nil {
+		return nil
+	}
+	names := set.Announce()
+	size := 0
+	for _, name := range names {
+		size += len(name) + 2
+	}
+	if size > maxAnnounced || len(names) == 0 {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	for _, name := range names {
+		// The pool keeps names of certificates; one that has nothing but a name announces it.
+		pool.AddCert(&x509.Certificate{Raw: name, RawSubject: name})
+	}
+	return pool
+}
+
+// ticketID identifies a profile and the content of its effective trust.
+func ticketID(l *listener, p *profile) [32]byte {
+	h := sha256.New()
+	for _, text := range []string{l.name, l.address, p.key, string(p.clientAuth)} {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(text))) // a hash does not fail
+		h.Write([]byte(text))
+	}
+	if p.handshake != nil {
+		fingerprint := p.handshake.Fingerprint()
+		h.Write(fingerprint[:])
+	}
+	return [32]byte(h.Sum(nil))
+}

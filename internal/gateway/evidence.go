@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"crypto/x509"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/certheader"
+	"sallyport/internal/trust"
+)
+
+// evidence is what the caller of a connection presented. It is made once, after the handshake, and judged on every
+// request. A nil *evidence, like one without a chain, means that nothing was presented.
+type evidence struct {
+	chain *trust.Chain // nil: nothing
+	asked bool         // the handshake asked for a certificate
+
+	memo atomic.Pointer[memo]
+	// held is true once any trust accepted the chain: from then on a refusal because of the evidence means that
+	// it fell, and the connection is closed.
+	held atomic.Bool
+}
+
+func newEvidence(presented []*x509.Certificate, asked bool) *evidence {
+	return &evidence{chain: trust.NewChain(presented), asked: asked}
+}
+
+// presented reports whether there is a certificate.
+func (e *evidence) presented() bool { return e != nil && e.chain != nil }
+
+// leaf returns the caller's own certificate, nil when nothing was presented. It is not an identity: nothing was
+// validated.
+func (e *evidence) leaf() *x509.Certificate {
+	if !e.presented() {
+		return nil
+	}
+	return e.chain.Leaf()
+}
+
+// memo remembers the last verdicts of one connection, so that a request costs a pointer comparison and a look at the
+// clock. Sets are made anew when their content changes, so a verdict of an older generation is never found.
+type memo struct {
+	entries [memoSize]standing
+	next    int
+}
+
+// memoSize is how many trust sets one connection can use without asking the shared cache again.
+const memoSize = 4
+
+// standing is what one trust set says about the chain of a connection, with the header values that tell the backend.
+type standing struct {
+	set     *trust.Set
+	verdict *trust.Verdict
+
+	clientCert      string // RFC 9440; empty unless the verdict is OK
+	clientCertChain string
+}
+
+// judge returns the standing of the evidence in a set at a time; set may be nil, which trusts nothing.
+func (e *evidence) judge(set *trust.Set, now time.Time) standing {
+	m := e.memo.Load()
+	if m != nil && set != nil {
+		for i := range m.entries {
+			s := &m.entries[i]
+			if s.set == set && (s.verdict.Until.IsZero() || now.Before(s.verdict.Until)) {
+				return *s
+			}
+		}
+	}
+	return e.judgeAnew(m, set, now)
+}
+
+func (e *evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) standing {
+	s := standing{set: set, verdict: set.Verify(e.chain, now)}
+	if s.verdict.Reason.Allowed() {
+		e.held.Store(true)
+		path := s.verdict.Path
+		s.clientCert = certheader.ClientCert(path[0])
+		if len(path) > 2 { // the leaf is told apart, the anchor is the backend's to know
+			s.clientCertChain = certheader.ClientCertChain(path[1 : len(path)-1])
+		}
+	}
+	if set == nil {
+		return s
+	}
+	fresh := &memo{}
+	if old != nil {
+		*fresh = *old
+	}
+	slot := fresh.next
+	for i := range fresh.entries {
+		if fresh.entries[i].set == set { // an expired verdict makes room for its successor
+			slot = i
+		}
+	}
+	fresh.entries[slot] = s
+	if slot == fresh.next {
+		fresh.next = (fresh.next + 1) % memoSize
+	}
+	e.memo.CompareAndSwap(old, fresh) // whoever lost computed the same thing; it is in the set's own cache
+	return s
+}

@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"sallyport/internal/certheader"
+)
+
+// header is a set of header fields under their canonical names, as net/http and net/textproto keep them.
+type header = map[string][]string
+
+// forwarding are the fields, other than those that certheader knows, that a client could use to pretend to be somebody
+// else's request. They are set anew or left out.
+var forwarding = map[string]bool{
+	"forwarded": true, "x-forwarded": true, "x-forwarded-for": true, "x-forwarded-host": true,
+	"x-forwarded-proto": true, "x-forwarded-port": true, "x-forwarded-by": true, "x-forwarded-server": true,
+	"x-forwarded-ssl": true, "x-forwarded-scheme": true, "x-real-ip": true, "x-request-id": true, "x-original-url": true,
+	"x-rewrite-url": true, "x-original-host": true,
+}
+
+// longestForwarding is the length of the longest name in forwarding.
+const longestForwarding = 17
+
+// strip removes every field that tells a backend who is calling, in any spelling, whoever sent it. It is the only place
+// where such fields are removed, and it runs on headers and trailers of every request before identify.
+func strip(h header) {
+	for name := range h {
+		if certheader.Identity(name) || isForwarding(name) {
+			delete(h, name)
+		}
+	}
+}
+
+func isForwarding(name string) bool {
+	if len(name) > longestForwarding {
+		return false
+	}
+	var buf [longestForwarding]byte
+	return forwarding[string(certheader.Fold(buf[:0], name))]
+}
+
+// caller is what the backend is told about the sender of a request.
+type caller struct {
+	standing         // empty for an anonymous caller
+	remote    string // the peer's address, without a port
+	host      string // the Host that was asked for
+	scheme    string // http or https
+	requestID string
+}
+
+// identify sets the fields that tell the backend who is calling. It is the only place where they are set; strip ran
+// before, so what the backend sees is the gateway's alone.
+func identify(h header, c *caller) {
+	values := make([]string, 0, 6) // one allocation for the values of every field
+	set := func(name, value string) {
+		values = append(values, value)
+		n := len(values)
+		h[name] = values[n-1 : n : n]
+	}
+	set("X-Forwarded-For", c.remote)
+	set("X-Forwarded-Host", c.host)
+	set("X-Forwarded-Proto", c.scheme)
+	set("X-Request-Id", c.requestID)
+	if c.clientCert != "" {
+		set(certheader.ClientCertName, c.clientCert)
+	}
+	if c.clientCertChain != "" {
+		set(certheader.ClientCertChainName, c.clientCertChain)
+	}
+}

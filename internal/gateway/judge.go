@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/decision"
+	"sallyport/internal/identity"
+	"sallyport/internal/trust"
+)
+
+// judgement is what judging says of one request: the decision, and who the caller is when a certificate was validated
+// and accepted.
+type judgement struct {
+	decision.Decision
+	caller standing // its verdict is nil for an anonymous caller
+}
+
+var anonymous = judgement{Decision: passes}
+
+func refuse(reason decision.Reason, detail string) judgement {
+	return judgement{Decision: decision.Decision{Reason: reason, Detail: detail}}
+}
+
+// judge decides whether the evidence of a connection may call the API of the binding now. The caller is anonymous
+// unless the leaf's path was validated by the trust in effect and the lists accept it.
+func (b *binding) judge(p *profile, ev *evidence, now time.Time, t *decision.Trace) judgement {
+	if t.Enabled() {
+		t.Addf("mode", decision.Info, "%s, on_invalid %s", b.mode, b.onInvalid)
+	}
+	if !ev.presented() {
+		if b.mode == config.ModeRequired {
+			t.Add("certificate", decision.Fail, "none was presented and the API requires one")
+			return refuse(decision.CertificateMissing, "")
+		}
+		t.Add("certificate", decision.Pass, "none was presented and none is required")
+		return anonymous
+	}
+	set := b.trust
+	if !b.ownTrust && p != nil {
+		set = p.fallback
+	}
+	if set == nil && b.mode == config.ModeNone {
+		t.Add("trust", decision.Info, "no trust is in effect: the certificate is not looked at")
+		return anonymous
+	}
+	var s standing
+	if t.Enabled() {
+		s = standing{set: set, verdict: set.Explain(ev.chain, now, t)}
+	} else {
+		s = ev.judge(set, now)
+	}
+	if !s.verdict.Reason.Allowed() {
+		return b.invalid(s.verdict, t)
+	}
+	return b.lists(s, t)
+}
+
+// invalid decides about a certificate that no trust store in effect accepts.
+func (b *binding) invalid(v *trust.Verdict, t *decision.Trace) judgement {
+	switch {
+	case b.mode == config.ModeNone:
+		t.Add("mode", decision.Pass, "no certificate is demanded: the caller is anonymous")
+		return anonymous
+	case b.mode == config.ModeOptional && b.onInvalid == config.OnInvalidIgnore && ignorable(v.Reason):
+		t.Add("on_invalid", decision.Pass, "the invalid certificate counts as nothing: the caller is anonymous")
+		return anonymous
+	default:
+		return refuse(v.Reason, v.Detail)
+	}
+}
+
+// ignorable reports whether on_invalid: ignore covers a reason. What somebody decided about this very certificate
+// (revoked, denied, not allowed) and what makes its proof worthless (weak, broken chain) is refused all the same.
+func ignorable(r decision.Reason) bool {
+	switch r { //nolint:exhaustive // the list is closed on purpose: every other reason refuses
+	case decision.CertificateUntrusted, decision.CertificateExpired, decision.CertificateNotYetValid,
+		decision.CertificatePurpose, decision.CertificateMalformed:
+		return true
+	default:
+		return false
+	}
+}
+
+// lists applies deny and allow to a validated certificate. Deny wins; where no certificate is demanded a certificate
+// that the lists refuse makes the caller anonymous, as if it had presented nothing.
+func (b *binding) lists(s standing, t *decision.Trace) judgement {
+	id, path := s.verdict.Identity, s.verdict.Path
+	if i := b.deny.find(id, path); i >= 0 {
+		return b.unlisted(decision.CertificateDenied, "deny", b.deny.describe(i), t)
+	}
+	if b.deny != nil && t.Enabled() {
+		t.Addf("deny", decision.Pass, "none of %d entries matches", len(b.deny.entries))
+	}
+	if b.allow == nil {
+		return judgement{Decision: passes, caller: s}
+	}
+	i := b.allow.find(id, path)
+	if i < 0 {
+		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id), t)
+	}
+	if t.Enabled() {
+		t.Add("allow", decision.Pass, "matches "+b.allow.describe(i))
+	}
+	return judgement{Decision: passes, caller: s}
+}
+
+func (b *binding) unlisted(reason decision.Reason, check, detail string, t *decision.Trace) judgement {
+	if b.mode == config.ModeNone {
+		t.Add(check, decision.Pass, "no certificate is demanded: the caller is anonymous ("+detail+")")
+		return anonymous
+	}
+	t.Add(check, decision.Fail, detail)
+	return refuse(reason, detail)
+}
+
+func (b *binding) notAllowed(id *identity.Identity) string {
+	text := fmt.Sprintf("none of %d entries matches %q", len(b.allow.entries), id.Subject().String())
+	if miss := b.allow.nearestMiss(id); miss != "" {
+		text += "; " + miss
+	}
+	return text
+}
+
+// gate holds a profile's client_auth: required against every request for its server names, whatever the handshake of the
+// connection was: a connection that is older than the rule, or that named no server, has passed no such handshake.
+func (p *profile) gate(ev *evidence, now time.Time, t *decision.Trace) decision.Decision {
+	if !p.insists() {
+		return passes
+	}
+	if !ev.presented() {
+		t.Add("handshake", decision.Fail, "the TLS profile requires a client certificate and none was presented")
+		return decision.Decision{Reason: decision.CertificateMissing, Detail: "the TLS profile requires a client certificate"}
+	}
+	var v *trust.Verdict
+	if t.Enabled() {
+		v = p.handshake.Explain(ev.chain, now, nil)
+	} else {
+		v = ev.judge(p.handshake, now).verdict
+	}
+	if !v.Reason.Allowed() {
+		if t.Enabled() {
+			t.Addf("handshake", decision.Fail, "the TLS profile requires a client certificate that its trust accepts: %s", v.Detail)
+		}
+		return decision.Decision{Reason: v.Reason, Detail: v.Detail}
+	}
+	if t.Enabled() {
+		t.Addf("handshake", decision.Pass, "trust store %q accepts the certificate", v.Store)
+	}
+	return passes
+}

@@ -1,0 +1,264 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/internal/decision"
+	"sallyport/internal/identity"
+	"sallyport/internal/route"
+	"sallyport/internal/trust"
+)
+
+// handshakeTimeout bounds a TLS handshake from the first byte to the last.
+const handshakeTimeout = 10 * time.Second
+
+// socket is a bound address. What a connection on it gets, TLS or not, which profile, which APIs, is decided by the
+// snapshot of that moment: a reload changes it without touching the socket.
+type socket struct {
+	g        *Gateway
+	address  string // as configured
+	listener net.Listener
+	tls      *tls.Config // only chooses the profile
+
+	ready  chan net.Conn // connections whose handshake is done
+	done   chan struct{} // closed when accepting ends
+	closer sync.Once
+	server server
+
+	handshakes sync.WaitGroup
+	cancel     context.CancelFunc // ends the handshakes
+}
+
+func listen(g *Gateway, address string) (*socket, error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{g: g, address: address, listener: l, ready: make(chan net.Conn), done: make(chan struct{})}
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.profileConfig}
+	s.server = newServer(s)
+	return s, nil
+}
+
+// start begins to accept. The two goroutines end with stop.
+func (s *socket) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go s.accept(ctx)
+	go s.server.serve(readyListener{s})
+}
+
+// stop ends accepting, then waits for requests until ctx ends, then closes what is left.
+func (s *socket) stop(ctx context.Context) error {
+	s.closer.Do(func() { close(s.done) })
+	err := s.listener.Close()
+	s.cancel()
+	s.handshakes.Wait()
+	return errors.Join(err, s.server.stop(ctx))
+}
+
+func (s *socket) accept(ctx context.Context) {
+	for {
+		raw, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			s.admit(ctx, raw)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // out of descriptors, or a connection that was gone at once: wait a moment rather than spin
+			s.g.log.Warn("accept", slog.String("address", s.address), slog.Any("error", err))
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-s.done:
+				return
+			}
+		}
+	}
+}
+
+// admit brings a new connection through its handshake, in a goroutine of its own so that a slow one delays nobody.
+func (s *socket) admit(ctx context.Context, raw net.Conn) {
+	l := s.g.snapshot.Load().listeners[s.address]
+	if l == nil {
+		_ = raw.Close() // the listener was just removed
+		return
+	}
+	c := &conn{Conn: raw, socket: s}
+	if !l.tls {
+		s.handshakes.Go(func() { s.deliver(c) })
+		return
+	}
+	s.handshakes.Go(func() { s.handshake(ctx, c) })
+}
+
+// deliver hands a connection to the HTTP server, unless the socket stops first.
+func (s *socket) deliver(c net.Conn) {
+	select {
+	case s.ready <- c:
+	case <-s.done:
+		_ = c.Close()
+	}
+}
+
+func (s *socket) handshake(ctx context.Context, c *conn) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	t := tls.Server(c, s.tls)
+	err := t.HandshakeContext(ctx)
+	if err != nil {
+		s.handshakeFailed(c, t, err)
+		_ = c.Close()
+		return
+	}
+	state := t.ConnectionState()
+	c.overTLS = true
+	c.evidence = newEvidence(state.PeerCertificates, c.profile.asks())
+	s.deliver(t)
+}
+
+// profileConfig is crypto/tls's GetConfigForClient: it binds the connection to a TLS profile of the snapshot of this
+// moment. A server name that is no host name gets no profile at all.
+func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	c, ok := hello.Conn.(*conn)
+	if !ok {
+		return nil, fmt.Errorf("the handshake runs on a %T", hello.Conn)
+	}
+	name, err := route.Host(hello.ServerName)
+	if err != nil {
+		return nil, fmt.Errorf("server name: %w", err)
+	}
+	l := s.g.snapshot.Load().listeners[s.address]
+	if l == nil || !l.tls {
+		return nil, errors.New("the listener speaks TLS no longer")
+	}
+	c.serverName, c.profile = name, l.profileFor(name)
+	return c.profile.config, nil
+}
+
+// verifyConnection returns crypto/tls's VerifyConnection of a profile. It runs on every handshake, resumed ones
+// included. Only a profile that insists refuses here; otherwise the verdict is there for the requests to come, each of
+// which is judged by its API.
+func (p *profile) verifyConnection(clock *Clock) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			if p.insists() {
+				return (&trust.Verdict{Reason: decision.CertificateMissing}).Err()
+			}
+			return nil
+		}
+		v := p.handshake.Verify(trust.NewChain(state.PeerCertificates), clock.Now())
+		if p.insists() {
+			return v.Err()
+		}
+		return nil
+	}
+}
+
+// handshakeFailed answers a client that speaks HTTP to a TLS listener, and writes the record of a handshake that ended
+// before any request could be judged. Refused certificates are never left out; noise is for level debug.
+func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
+	if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && speaksHTTP(plain.RecordHeader) {
+		answerPlainHTTP(plain.Conn)
+	}
+	listenerName := ""
+	if l := s.g.snapshot.Load().listeners[s.address]; l != nil {
+		listenerName = l.name
+	}
+	attrs := []slog.Attr{
+		slog.String("listener", listenerName),
+		slog.String("remote", c.RemoteAddr().String()),
+		slog.String("server_name", c.serverName),
+	}
+	reason, detail, refused := handshakeReason(err)
+	if !refused {
+		attrs = append(attrs, slog.Any("error", err))
+		s.g.log.LogAttrs(context.Background(), slog.LevelDebug, "handshake", attrs...)
+		return
+	}
+	if certs := t.ConnectionState().PeerCertificates; len(certs) > 0 {
+		attrs = append(attrs, certificateAttrs(certs[0])...)
+	}
+	attrs = append(attrs, slog.String("decision", "deny"), slog.String("reason", reason.String()))
+	if detail != "" {
+		attrs = append(attrs, slog.String("detail", detail))
+	}
+	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
+}
+
+// handshakeReason tells a refusal from a handshake that went wrong otherwise.
+func handshakeReason(err error) (reason decision.Reason, detail string, refused bool) {
+	if refusal, ok := errors.AsType[*trust.Error](err); ok {
+		return refusal.Reason, refusal.Detail, true
+	}
+	if strings.Contains(err.Error(), "client didn't provide a certificate") { // crypto/tls has no type for it
+		return decision.CertificateMissing, "", true
+	}
+	return 0, "", false
+}
+
+// certificateAttrs names a certificate in a record. It says what the certificate says, which need not be true.
+func certificateAttrs(cert *x509.Certificate) []slog.Attr {
+	return []slog.Attr{
+		slog.String("client_sha256", identity.Thumbprint(cert).String()),
+		slog.String("client_subject", identity.SubjectText(cert)),
+	}
+}
+
+func speaksHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET", "CONNE", "TRACE":
+		return true
+	}
+	return false
+}
+
+func answerPlainHTTP(c net.Conn) {
+	const text = "This address speaks TLS: use https.\n"
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // nobody waits for the answer to be read
+	_, _ = fmt.Fprintf(c, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		len(text), text)
+}
+
+// conn is an accepted connection and what its handshake found out. The handshake's goroutine writes the fields; the
+// HTTP server gets the connection afterwards and only reads them.
+type conn struct {
+	net.Conn
+	socket *socket
+
+	overTLS    bool
+	serverName string   // canonical; "" for nothing
+	profile    *profile // of the handshake's snapshot; nil without TLS
+	evidence   *evidence
+}
+
+// profileKey identifies the TLS profile of the handshake across generations.
+func (c *conn) profileKey() string {
+	if c.profile == nil {
+		return ""
+	}
+	return c.profile.key
+}
+
+// readyListener gives an HTTP server the connections whose handshake is done.
+type readyListener struct{ s *socket }
+
+func (l readyListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.s.ready:
+		return c, nil
+	case <-l.s.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l readyListener) Close() error   { return nil }
+func (l readyListener) Addr() net.Addr { return l.s.listener.Addr() }

@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sallyport/internal/config"
+	"sallyport/internal/identity"
+)
+
+// matchList is a compiled allow or deny list: any entry that matches is enough. Entries that are one thumbprint, public
+// key, common name or subject without a wildcard live in maps, so that a list of a million costs the same as a list of ten; the others are
+// tried in turn. A nil list
+// matches nothing, and so does an empty one; as an allow list the first admits everybody and the second nobody.
+type matchList struct {
+	sha256     map[identity.SHA256]int // value: index into entries
+	sha1       map[identity.SHA1]int
+	spki       map[identity.SHA256]int
+	commonName map[string]int
+	subject    map[string]int // by identity.DN.Key
+	rest       []int          // entries that need more than one look-up
+
+	entries []config.Matcher
+	deny    bool // patterns are tried against every usual rendering of a DN, not only RFC 4514
+}
+
+func newMatchList(matchers []*config.Matcher, deny bool) *matchList {
+	if matchers == nil {
+		return nil
+	}
+	l := &matchList{deny: deny, entries: make([]config.Matcher, len(matchers))}
+	for i, m := range matchers {
+		l.entries[i] = *m
+		l.index(i)
+	}
+	return l
+}
+
+// index files entry i under the cheapest look-up that decides it.
+func (l *matchList) index(i int) {
+	m := &l.entries[i]
+	commonName, isName := "", false
+	if m.Parsed.CommonName != nil {
+		commonName, isName = m.Parsed.CommonName.Literal()
+	}
+	subject, isSubject := m.Parsed.Subject.Key()
+	switch fields := countFields(m); {
+	case fields == 1 && m.SHA256 != nil:
+		put(&l.sha256, *m.SHA256, i)
+	case fields == 1 && m.SHA1 != nil:
+		put(&l.sha1, *m.SHA1, i)
+	case fields == 1 && m.SPKISHA256 != nil:
+		put(&l.spki, *m.SPKISHA256, i)
+	case fields == 1 && isName:
+		put(&l.commonName, commonName, i)
+	case fields == 1 && isSubject:
+		put(&l.subject, subject, i)
+	default:
+		l.rest = append(l.rest, i)
+	}
+}
+
+func put[K comparable](m *map[K]int, key K, i int) {
+	if *m == nil {
+		*m = map[K]int{}
+	}
+	if _, taken := (*m)[key]; !taken {
+		(*m)[key] = i
+	}
+}
+
+func countFields(m *config.Matcher) int {
+	n := 0
+	for _, given := range []bool{
+		m.SHA256 != nil, m.SHA1 != nil, m.SPKISHA256 != nil, m.IssuerSHA256 != nil,
+		m.Parsed.Subject != nil, m.Parsed.Issuer != nil, m.Parsed.CommonName != nil, m.Parsed.Serial != nil,
+		m.Parsed.SANDNS != nil, m.Parsed.SANURI != nil, m.Parsed.SANEmail != nil, m.Parsed.SANIP != nil,
+		m.Alias != "", m.Certificate != "", m.PolicyOID != "", m.Expression != "",
+	} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+// find returns the index of the first entry found that matches, or -1. path is the validated path of the identity's
+// leaf, leaf first.
+func (l *matchList) find(id *identity.Identity, path []*x509.Certificate) int {
+	if l == nil || id == nil {
+		return -1
+	}
+	if l.sha256 != nil {
+		if i, ok := l.sha256[id.SHA256()]; ok {
+			return i
+		}
+	}
+	if l.spki != nil {
+		if i, ok := l.spki[id.SPKI()]; ok {
+			return i
+		}
+	}
+	if l.sha1 != nil {
+		if i, ok := l.sha1[id.SHA1()]; ok {
+			return i
+		}
+	}
+	if l.commonName != nil {
+		if i := l.findCommonName(id); i >= 0 {
+			return i
+		}
+	}
+	if l.subject != nil {
+		if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id, path) {
+			return i
+		}
+	}
+	for _, i := range l.rest {
+		if l.matches(&l.entries[i], id, path) {
+			return i
+		}
+	}
+	return -1
+}
+
+// matches reports whether every given field of an entry holds. An entry with a field that this build does not judge
+// matches nothing in an allow list; such documents are refused before they run (Unbuilt).
+func (l *matchList) matches(m *config.Matcher, id *identity.Identity, path []*x509.Certificate) bool {
+	if m.Alias != "" || m.Certificate != "" || m.PolicyOID != "" || m.Expression != "" {
+		return false
+	}
+	return countFields(m) > 0 && l.thumbprintsMatch(m, id, path) && l.namesMatch(m, id)
+}
+
+func (l *matchList) thumbprintsMatch(m *config.Matcher, id *identity.Identity, path []*x509.Certificate) bool {
+	if m.SHA256 != nil && *m.SHA256 != id.SHA256() ||
+		m.SHA1 != nil && *m.SHA1 != id.SHA1() ||
+		m.SPKISHA256 != nil && *m.SPKISHA256 != id.SPKI() ||
+		m.Parsed.Serial != nil && !m.Parsed.Serial.Equal(id.Serial()) {
+		return false
+	}
+	return m.IssuerSHA256 == nil || len(path) > 1 && *m.IssuerSHA256 == identity.Thumbprint(path[1])
+}
+
+func (l *matchList) namesMatch(m *config.Matcher, id *identity.Identity) bool {
+	p := &m.Parsed
+	if p.Subject != nil && !l.dnMatches(p.Subject, id.Subject()) || p.Issuer != nil && !l.dnMatches(p.Issuer, id.Issuer()) {
+		return false
+	}
+	if p.CommonName != nil && !l.commonNameMatches(p.CommonName, id) {
+		return false
+	}
+	for _, san := range [...]*identity.SANPattern{p.SANDNS, p.SANURI, p.SANEmail, p.SANIP} {
+		if san != nil && !san.Match(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// findCommonName looks the common name up. A list that allows wants exactly one; a list that denies refuses any of
+// several, so that a second one helps nobody past it.
+func (l *matchList) findCommonName(id *identity.Identity) int {
+	cn, only := id.CommonName()
+	if only {
+		return l.lookUpCommonName(cn)
+	}
+	if l.deny {
+		for _, cn := range id.Subject().CommonNames() {
+			if i := l.lookUpCommonName(cn); i >= 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func (l *matchList) lookUpCommonName(cn string) int {
+	prepared, err := identity.Prepare(cn) // as the patterns were; it changes and allocates nothing for plain names
+	if err != nil {
+		return -1 // never: an identity whose names cannot be prepared is not made
+	}
+	if i, ok := l.commonName[prepared]; ok {
+		return i
+	}
+	return -1
+}
+
+func (l *matchList) commonNameMatches(p *identity.Glob, id *identity.Identity) bool {
+	if cn, only := id.CommonName(); only {
+		return p.Match(cn)
+	}
+	return l.deny && slices.ContainsFunc(id.Subject().CommonNames(), p.Match)
+}
+
+func (l *matchList) dnMatches(p *identity.Pattern, dn *identity.DN) bool {
+	if l.deny {
+		return p.MatchAnyRendering(dn)
+	}
+	return p.Match(dn)
+}
+
+// describe says what an entry looks like in the document, for logs and explain.
+func (l *matchList) describe(i int) string {
+	m := &l.entries[i]
+	var parts []string
+	add := func(field, value string) {
+		if value != "" {
+			parts = append(parts, field+": "+value)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value fmt.Stringer
+		given bool
+	}{
+		{"sha256", m.SHA256, m.SHA256 != nil}, {"sha1", m.SHA1, m.SHA1 != nil},
+		{"spki_sha256", m.SPKISHA256, m.SPKISHA256 != nil}, {"issuer_sha256", m.IssuerSHA256, m.IssuerSHA256 != nil},
+	} {
+		if f.given {
+			add(f.name, f.value.String())
+		}
+	}
+	add("subject", m.Subject)
+	add("issuer", m.Issuer)
+	add("common_name", m.CommonName)
+	add("serial", m.Serial)
+	add("san_dns", m.SANDNS)
+	add("san_uri", m.SANURI)
+	add("san_email", m.SANEmail)
+	add("san_ip", m.SANIP)
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// nearestMiss says how close the list came, in one sentence: the first DN pattern that did not match and why.
+func (l *matchList) nearestMiss(id *identity.Identity) string {
+	for _, i := range l.rest {
+		p := &l.entries[i].Parsed
+		if p.Subject != nil && !p.Subject.Match(id.Subject()) {
+			return "subject " + p.Subject.String() + ": " + p.Subject.NearestMiss(id.Subject())
+		}
+		if p.Issuer != nil && !p.Issuer.Match(id.Issuer()) {
+			return "issuer " + p.Issuer.String() + ": " + p.Issuer.NearestMiss(id.Issuer())
+		}
+	}
+	return ""
+}

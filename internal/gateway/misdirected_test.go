@@ -1,0 +1,145 @@
+package gateway_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sallyport/internal/identity"
+	"sallyport/internal/testpki"
+)
+
+var serverAuthOnly = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+
+func sum(e *testpki.Entity) string { return identity.Thumbprint(e.Cert).String() }
+
+func TestTheServerNameAndTheHostMustHaveTheSameProfile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, profiles("partners", ""))
+	for _, c := range []struct {
+		name       string
+		serverName string
+		who        *testpki.Entity
+		host       string
+		path       string
+		status     int
+		reason     string
+	}{
+		{"the same name", "lax.example.test", nil, "lax.example.test", "/anyone/", 200, ""},
+		{"another name of the same profile", "a.b2b.example.test", s.a, "b.b2b.example.test", "/b2b/", 200, ""},
+		{"a strict host on a lax connection", "localhost", nil, "strict.example.test", "/anyone/", 421, "misdirected_request"},
+		{"a lax host on a strict connection", "strict.example.test", s.a, "localhost", "/anyone/", 421, "misdirected_request"},
+		{"a wildcard host on a lax connection", "lax.example.test", s.a, "a.b2b.example.test", "/b2b/", 421, "misdirected_request"},
+		{"upper case", "localhost", nil, "STRICT.Example.Test", "/anyone/", 421, "misdirected_request"},
+		{"a trailing dot", "localhost", nil, "strict.example.test.", "/anyone/", 421, "misdirected_request"},
+		{"a port", "localhost", nil, "strict.example.test:8443", "/anyone/", 421, "misdirected_request"},
+		{"all three, and right", "strict.example.test", s.a, "STRICT.example.test.:443", "/strict/", 200, ""},
+		{"deeper below the wildcard", "lax.example.test", s.a, "x.y.b2b.example.test", "/b2b/", 421, "misdirected_request"},
+		{"the wildcard's own suffix is not below it", "localhost", nil, "b2b.example.test", "/anyone/", 200, ""},
+		{"an unknown host is the default's", "localhost", nil, "unknown.test", "/anyone/", 200, ""},
+		{"an unknown host on a strict connection", "strict.example.test", s.a, "unknown.test", "/anyone/", 421, "misdirected_request"},
+		{"no server name, a host of the default", "", nil, "localhost", "/anyone/", 200, ""},
+		{"no server name, a strict host", "", nil, "strict.example.test", "/anyone/", 401, "certificate_missing"},
+		{"no server name, an API of a strict host", "", nil, "strict.example.test", "/strict/", 401, "certificate_missing"},
+		{"no server name, a host that would ask", "", nil, "a.b2b.example.test", "/b2b/", 401, "certificate_missing"},
+		{"two hosts in one", "localhost", nil, "localhost,strict.example.test", "/anyone/", 400, "request_malformed"},
+		{"a user in the host", "localhost", nil, "localhost@strict.example.test", "/anyone/", 400, ""}, // net/http's own answer,
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s.raw("public", c.serverName, c.who, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", c.path, c.host)).is(t, c.status, c.reason)
+		})
+	}
+}
+
+func TestAnAbsoluteFormTargetIsTheHost(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, profiles("partners", ""))
+	s.raw("public", "localhost", nil, "GET https://strict.example.test/anyone/ HTTP/1.1\r\nHost: localhost\r\n\r\n").
+		is(t, 421, "misdirected_request")
+	s.raw("public", "localhost", nil, "GET https://localhost/anyone/x?y=1 HTTP/1.1\r\nHost: strict.example.test\r\n\r\n").is(t, 200, "")
+	got := s.backend.got()
+	if got.Host != "localhost" || got.RequestURI != "/anyone/x?y=1" {
+		t.Errorf("forwarded as %s with host %s", got.RequestURI, got.Host)
+	}
+	s.raw("public", "localhost", nil, "GET http://evil.test@"+s.backend.address+"/anyone/ HTTP/1.1\r\nHost: localhost\r\n\r\n").
+		is(t, 400, "request_malformed")
+}
+
+func TestARequestWithoutAHostHasTheDefaultProfile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, profiles("partners", ""))
+	s.raw("public", "localhost", nil, "GET /anyone/ HTTP/1.0\r\n\r\n").is(t, 200, "")
+	s.raw("public", "strict.example.test", s.a, "GET /anyone/ HTTP/1.0\r\n\r\n").is(t, 421, "misdirected_request")
+	if a := s.raw("public", "localhost", nil, "GET /anyone/ HTTP/1.1\r\n\r\n"); a.status != 400 {
+		t.Errorf("HTTP/1.1 without Host: %d", a.status)
+	}
+	if a := s.raw("public", "localhost", nil, "GET /anyone/ HTTP/1.1\r\nHost: localhost\r\nHost: strict.example.test\r\n\r\n"); a.status != 400 {
+		t.Errorf("two Host fields: %d", a.status)
+	}
+}
+
+func TestAnHTTP2ConnectionIsNotReusedForAnotherProfile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, profiles("partners", ""))
+	c := s.caller("public", "localhost", s.a).http2()
+	first := c.get("https://localhost/anyone/")
+	first.is(t, 200, "")
+	if first.proto != "HTTP/2.0" {
+		t.Fatalf("spoke %s", first.proto)
+	}
+	c.get("https://localhost/anyone/", host("strict.example.test")).is(t, 421, "misdirected_request")
+	c.get("https://localhost/b2b/", host("a.b2b.example.test")).is(t, 421, "misdirected_request")
+	c.get("https://localhost/anyone/").is(t, 200, "") // the connection itself is fine
+}
+
+func TestAConnectionThatWasNeverAskedIsToldToComeAgain(t *testing.T) {
+	t.Parallel()
+	document := func(auth string) string {
+		extra := "  - {name: late, path: /late/, upstream: echo, client_certificate: {mode: optional, trust: [partners]}}\n"
+		d := profiles("partners", extra)
+		if auth == "optional" {
+			d = strings.Replace(d, "client_auth: none", "client_auth: optional", 1)
+			d = strings.Replace(d, "path: /late/, upstream: echo, client_certificate: {mode: optional", "path: /late/, upstream: echo, client_certificate: {mode: required", 1)
+		}
+		return d
+	}
+	s := newSite(t, document("none"))
+	c := s.caller("public", "localhost", s.a)
+	c.get("https://localhost/late/").is(t, 200, "")
+	s.apply(document("optional"))
+	c.get("https://localhost/anyone/").is(t, 200, "") // no request fails that the change does not refuse
+	c.get("https://localhost/late/").is(t, 421, "misdirected_request")
+	c.transport.CloseIdleConnections()
+	c.get("https://localhost/late/").is(t, 200, "")
+}
+
+func TestARuleYoungerThanTheConnectionHoldsForIt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, profiles("partners", ""))
+	c := s.caller("public", "lax.example.test", s.outsider)
+	c.get("https://lax.example.test/anyone/").is(t, 200, "")
+	s.apply(strings.Replace(profiles("partners", ""), `{server_names: ["lax.example.test"], client_auth: optional}`,
+		`{server_names: ["lax.example.test"], client_auth: required, trust: [partners]}`, 1))
+	c.get("https://lax.example.test/anyone/").is(t, 403, "certificate_untrusted")
+}
+
+func TestAnAPIOfAnotherListenerIsNotThere(t *testing.T) {
+	t.Parallel()
+	document := strings.Replace(firstDocument, "credentials:\n  - {name: server", `  - {name: plain, address: 127.0.0.1:0}
+credentials:
+  - {name: server`, 1)
+	document = strings.Replace(document, "{name: open, path: /open/", "{name: open, listeners: [public], path: /open/", 1)
+	document = strings.Replace(document, "127.0.0.1:0\n    tls", "127.0.0.2:0\n    tls", 1)
+	s := newSite(t, document)
+	s.caller("public", "localhost", nil).get("https://localhost/open/").is(t, 200, "")
+	plain := s.caller("plain", "localhost", nil)
+	plain.get("http://localhost/open/").is(t, 404, "no_route")
+	plain.get("http://localhost/orders/").is(t, 401, "certificate_missing")
+	plain.get("http://localhost/reading/", func(r *http.Request) { r.Header.Set("Client-Cert", ":AAAA:") }).is(t, 200, "")
+	if got := s.backend.got().Header.Get("Client-Cert"); got != "" {
+		t.Errorf("a spoofed header passed a plain listener: %q", got)
+	}
+}

@@ -1,0 +1,217 @@
+package gateway_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestPathTricksReachTheAPIThatOwnsThePath(t *testing.T) {
+	t.Parallel()
+	// The catch-all is open: whatever slips past /orders/ would be served by it.
+	s := newSite(t, firstDocument+"  - {name: rest, upstream: echo}\n  - {name: slashes, path: /files/, upstream: echo, allow_in_path: [\"%2f\"]}\n"+
+		"  - {name: lax, path: /lax/, upstream: echo, allow_in_path: [\"%2f\", \";\", \"%5c\"]}\n"+
+		"  - {name: strict, path: /lax/strict/, upstream: echo, client_certificate: {mode: required, trust: [partners]}}\n")
+	for _, c := range []struct {
+		target string
+		status int
+		reason string
+		seen   string // the path that the backend gets
+	}{
+		{"/orders", 401, "certificate_missing", ""},
+		{"/orders/7", 401, "certificate_missing", ""},
+		{"/ordersx", 200, "", "/ordersx"},
+		{"/%6frders/7", 401, "certificate_missing", ""},
+		{"/%6Frders/7", 401, "certificate_missing", ""},
+		{"/open/../orders/7", 401, "certificate_missing", ""},
+		{"/open/%2e%2e/orders/7", 401, "certificate_missing", ""},
+		{"/open/%2E%2e/orders/7", 401, "certificate_missing", ""},
+		{"/open/.%2e/orders/7", 401, "certificate_missing", ""},
+		{"/open/..;/orders/7", 400, "request_malformed", ""},
+		{"//orders/7", 401, "certificate_missing", ""},
+		{"/./orders/7", 401, "certificate_missing", ""},
+		{"/open//../orders/7", 401, "certificate_missing", ""},
+		{"/../../orders/7", 401, "certificate_missing", ""},
+		{"/open/%2e%2e%2forders/7", 400, "request_malformed", ""},
+		{"/open%2f..%2forders/7", 400, "request_malformed", ""},
+		{"/orders%2f7", 400, "request_malformed", ""},
+		{"/orders;v=1/7", 400, "request_malformed", ""},
+		{"/orders%3bv=1", 400, "request_malformed", ""},
+		{"/open\\..\\orders", 400, "request_malformed", ""},
+		{"/open/%5c..%5corders", 400, "request_malformed", ""},
+		{"/orders/%00", 400, "request_malformed", ""},
+		{"/orders/%c0%ae", 400, "request_malformed", ""},
+		{"/Orders/7", 200, "", "/Orders/7"},
+		{"/ORDERS/7", 200, "", "/ORDERS/7"},
+		{"/%252e%252e/orders/7", 200, "", "/%252e%252e/orders/7"},
+		{"/open/a%20b/%e4%b8%ad", 200, "", "/open/a%20b/%E4%B8%AD"},
+		{"/open/./x//y/../z", 200, "", "/open/x/z"},
+		{"/open/?a=/../b//c%2f;d", 200, "", "/open/?a=/../b//c%2f;d"},
+		{"/open/?", 200, "", "/open/?"},
+		{"/files/a%2fb", 200, "", "/files/a%2Fb"},
+		{"/files/..%2forders", 400, "request_malformed", ""},
+		{"/lax/a;b=c/d", 200, "", "/lax/a;b=c/d"},
+		{"/lax/strict", 401, "certificate_missing", ""},
+		{"/lax/strict;x", 400, "request_malformed", ""},
+		{"/lax/strict%3bx/y", 400, "request_malformed", ""},
+		{"/lax;x/strict", 400, "request_malformed", ""},
+		{"/lax/a;x/strict", 200, "", "/lax/a;x/strict"},
+		{"/lax/strict%2fx", 400, "request_malformed", ""},
+		{"/lax/strict\\x", 400, "request_malformed", ""},
+		{"/lax%2fstrict", 400, "request_malformed", ""},
+		{"/files/a;b", 400, "request_malformed", ""},
+		{"/open/%7Euser", 200, "", "/open/~user"},
+		{"/", 200, "", "/"},
+	} {
+		a := s.raw("public", "localhost", nil, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", c.target))
+		t.Run(c.target, func(t *testing.T) {
+			a.is(t, c.status, c.reason)
+			if c.seen != "" && a.body != "backend got GET "+c.seen {
+				t.Errorf("%s, want %s", a.body, c.seen)
+			}
+		})
+	}
+}
+
+func TestMalformedTargetsAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for _, target := range []string{"*", "orders", "localhost:443", "?x", "/%", "/%zz", "/a%2", "/open/\x7f", "/open/?a\x01b", "/open/#x", "/open/?x#y"} {
+		a := s.raw("public", "localhost", nil, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target))
+		if a.err != nil || a.status != 400 {
+			t.Errorf("GET %q: %d %v", target, a.status, a.err)
+		}
+	}
+	if n := s.backend.count(); n != 0 {
+		t.Errorf("%d malformed requests reached the backend", n)
+	}
+}
+
+func TestAQueryCannotEndTheRequestLine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	c := s.caller("public", "localhost", nil).http2()
+	c.get("https://localhost/open/", func(r *http.Request) { r.URL.RawQuery = "x HTTP/1.0" }).is(t, 400, "request_malformed")
+	if n := s.backend.count(); n != 0 {
+		t.Errorf("%d requests reached the backend", n)
+	}
+}
+
+// identityNames are fields that tell backends who is calling, one or more of every sender.
+var identityNames = []string{
+	"Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-SSL-Cert", "X-SSL-Client-Cert", "X-SSL-Client-DN",
+	"X-SSL-Client-Verify", "SSL-Client-Cert", "SSL-Client-Verify", "SSL-Client-Subject-DN", "X-Forwarded-Tls-Client-Cert",
+	"X-Forwarded-Tls-Client-Cert-Info", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Subject", "X-ARR-ClientCert",
+	"X-WSO2-Client-Certificate", "X-Client-Cert", "Cf-Client-Cert-Der-Base64", "CloudFront-Viewer-Cert-Pem", "SSL-Client-S-DN",
+}
+
+func TestIdentityHeadersOfClientsNeverReachTheBackend(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	spell := map[string]func(string) string{
+		"as it is":    func(n string) string { return n },
+		"lower case":  strings.ToLower,
+		"upper case":  strings.ToUpper,
+		"underscores": func(n string) string { return strings.ReplaceAll(n, "-", "_") },
+		"one underscore": func(n string) string {
+			return strings.Replace(n, "-", "_", 1)
+		},
+		"dots": func(n string) string { return strings.ReplaceAll(n, "-", ".") },
+	}
+	for spelling, f := range spell {
+		for _, hop := range []string{"", "Connection: %s\r\n"} {
+			var request strings.Builder
+			request.WriteString("GET /orders/ HTTP/1.1\r\nHost: localhost\r\n")
+			for _, name := range identityNames {
+				fmt.Fprintf(&request, "%s: spoofed\r\n", f(name))
+				if hop != "" {
+					fmt.Fprintf(&request, hop, f(name))
+				}
+			}
+			request.WriteString("\r\n")
+			s.raw("public", "localhost", s.a, request.String()).is(t, 200, "")
+			got := s.backend.got()
+			for name, values := range got.Header {
+				if strings.Contains(strings.Join(values, ""), "spoofed") {
+					t.Errorf("%s, %q: the backend saw %s: %q", spelling, hop, name, values)
+				}
+			}
+			if v := got.Header.Values("Client-Cert"); len(v) != 1 || !strings.HasPrefix(v[0], ":MII") {
+				t.Errorf("%s, %q: the backend did not see the gateway's Client-Cert: %q", spelling, hop, v)
+			}
+		}
+	}
+}
+
+func TestForwardingHeadersOfClientsNeverReachTheBackend(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	names := []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X_Forwarded_For", "X-Request-ID", "X-Original-URL"}
+	var request strings.Builder
+	request.WriteString("GET /open/ HTTP/1.1\r\nHost: localhost\r\n")
+	for _, name := range names {
+		fmt.Fprintf(&request, "%s: spoofed\r\n", name)
+	}
+	s.raw("public", "localhost", nil, request.String()+"\r\n").is(t, 200, "")
+	for name, values := range s.backend.got().Header {
+		if strings.Contains(strings.Join(values, ""), "spoofed") {
+			t.Errorf("the backend saw %s: %q", name, values)
+		}
+	}
+}
+
+func TestOrdinaryHeadersPass(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	s.raw("public", "localhost", nil, "GET /open/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nX-Client-Id: 7\r\n"+
+		"Cookie: a=b\r\nTraceparent: 00-1\r\nAccept-Encoding: br\r\n\r\n").is(t, 200, "")
+	got := s.backend.got().Header
+	for name, want := range map[string]string{"Authorization": "Bearer x", "X-Client-Id": "7", "Cookie": "a=b", "Traceparent": "00-1", "Accept-Encoding": "br"} {
+		if got.Get(name) != want {
+			t.Errorf("%s = %q, want %q", name, got.Get(name), want)
+		}
+	}
+	if _, sent := got["User-Agent"]; sent {
+		t.Errorf("the gateway added User-Agent: %q", got["User-Agent"])
+	}
+}
+
+func TestIdentityTrailersOfClientsNeverReachTheBackend(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	s.raw("public", "localhost", s.a, "POST /orders/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"+
+		"Trailer: Client-Cert, X-Sum\r\n\r\n2\r\nok\r\n0\r\nClient-Cert: spoofed\r\nX-Sum: 1\r\n\r\n").is(t, 200, "")
+	got := s.backend.got()
+	for name, values := range got.Trailer {
+		if strings.EqualFold(name, "Client-Cert") || strings.Contains(strings.Join(values, ""), "spoofed") {
+			t.Errorf("the backend saw the trailer %s: %q", name, values)
+		}
+	}
+}
+
+func TestOnlyWebSocketsLeaveHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for upgrade, seen := range map[string]string{"h2c": "", "H2C, websocket": "", "TLS/1.0": "", "websocket": "websocket", "WebSocket": "WebSocket"} {
+		s.raw("public", "localhost", nil, "GET /open/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+upgrade+
+			"\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n").is(t, 200, "")
+		got := s.backend.got().Header
+		if got.Get("Upgrade") != seen || got.Get("Http2-Settings") != "" {
+			t.Errorf("Upgrade: %s reached the backend as %q, HTTP2-Settings as %q", upgrade, got.Get("Upgrade"), got.Get("Http2-Settings"))
+		}
+	}
+}
+
+func TestWhatACallerChoosesDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	long := strings.Repeat("x", 5000)
+	s.raw("public", "localhost", nil, fmt.Sprintf("%s /open/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", strings.ToUpper(long), long)).is(t, 200, "")
+	r := s.records.wait(t, func(r map[string]any) bool { return r["msg"] == "request" })
+	for field, value := range r {
+		if text, ok := value.(string); ok && len(text) > 600 {
+			t.Errorf("%s has %d characters", field, len(text))
+		}
+	}
+}

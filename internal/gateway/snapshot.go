@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"crypto/tls"
+
+	"sallyport/internal/config"
+	"sallyport/internal/route"
+	"sallyport/internal/trust"
+	"sallyport/internal/upstream"
+)
+
+// Snapshot is the compiled, immutable running state of one document. Compile makes it, Gateway.Swap puts it to work,
+// and Explain asks it. Its zero value serves nothing: no listener, no API.
+type Snapshot struct {
+	generation uint64
+	listeners  map[string]*listener // by address
+	byName     map[string]*listener
+	routes     *route.Table[*api]
+
+	sets      map[string]*trust.Set         // by the names of their stores; a broken one is absent
+	upstreams map[string]*upstream.Upstream // by name
+
+	access accessPolicy
+	notes  []string
+}
+
+// Generation numbers the snapshots of one process from 1; a higher one is newer.
+func (s *Snapshot) Generation() uint64 { return s.generation }
+
+// Notes are remarks about the compiled state for whoever watches the log: an expired anchor that is skipped, a CA that
+// looks like a self-signed caller.
+func (s *Snapshot) Notes() []string { return s.notes }
+
+// listener is a bound address: how it speaks TLS, and at which index its bindings stand in every api.
+type listener struct {
+	name      string
+	address   string
+	index     int
+	protocols protocols
+
+	tls            bool
+	profiles       route.HostMap[*profile]
+	all            []*profile // every profile once, the default first
+	defaultProfile *profile   // nil without TLS
+}
+
+// profileFor returns the TLS profile of a canonical host name, the listener's default when no other matches. It is nil
+// without TLS.
+func (l *listener) profileFor(host string) *profile {
+	if !l.tls {
+		return nil
+	}
+	if p, ok := l.profiles.Lookup(host); ok {
+		return p
+	}
+	return l.defaultProfile
+}
+
+// profile is how a listener speaks TLS for some server names.
+type profile struct {
+	key        string // identifies the profile across generations: its server names, "" for the default
+	clientAuth config.ClientAuth
+	config     *tls.Config
+
+	// handshake is what the handshake accepts: the stores of every API that can be reached through this profile
+	// and the profile's own. Nil accepts nothing.
+	handshake *trust.Set
+	// fallback is the trust of APIs that have none of their own: the profile's tls.trust. Nil when there is none.
+	fallback *trust.Set
+	// ticketID names the ticket keys: two profiles share keys exactly when they are the same profile with the
+	// same effective trust.
+	ticketID [32]byte
+}
+
+// asks reports whether the handshake asks for a client certificate.
+func (p *profile) asks() bool { return p != nil && p.clientAuth != config.ClientAuthNone }
+
+// insists reports whether nobody may pass this profile without an acceptable certificate.
+func (p *profile) insists() bool { return p != nil && p.clientAuth == config.ClientAuthRequired }
+
+// protocols are the HTTP versions of a listener.
+type protocols struct {
+	http1, http2, h2c bool
+}
+
+func (p protocols) alpn() []string {
+	var names []string
+	if p.http2 {
+		names = append(names, "h2")
+	}
+	if p.http1 {
+		names = append(names, "http/1.1")
+	}
+	return names
+}
+
+// api is one API of the document, with its rules on each listener.
+type api struct {
+	name, version, org string
+	methods            []string // nil means all
+	special            route.Characters
+	upstream           *upstream.Upstream
+	broken             string     // why the API cannot be served; "" when it can
+	bindings           []*binding // by listener.index; nil where the API is not reachable
+}
+
+// label is how logs name the API.
+func (a *api) label() string {
+	if a == nil {
+		return ""
+	}
+	return a.name
+}
+
+// serves reports whether the API serves a method.
+func (a *api) serves(method string) bool {
+	if a.methods == nil {
+		return true
+	}
+	for _, m := range a.methods {
+		if m == method {
+			return true
+		}
+	}
+	return false
+}
+
+// binding is an API on a listener: the merged rules about client certificates, compiled.
+type binding struct {
+	mode        config.Mode
+	onInvalid   config.OnInvalid
+	observeOnly bool
+
+	trust    *trust.Set // nil: the profile's fallback applies
+	ownTrust bool       // the document names trust for this API; with trust nil it is broken
+	allow    *matchList // nil: every valid certificate may call
+	deny     *matchList // nil: none is denied
+
+	errors config.Errors
+	hide   bool // leave the reason out of the answer
+}

@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"sync"
+	"time"
+)
+
+// ticketLife is how long a ticket key seals new tickets. Each key opens tickets for one more such time, so a ticket is
+// good for twice that at most: twelve hours.
+const ticketLife = 6 * time.Hour
+
+// tickets holds the session ticket keys of every TLS profile. Keys belong to a profile and the content of its effective
+// trust: a profile whose trust did not change keeps its keys over a reload, one whose trust changed starts with new keys
+// so that every old ticket ends in a full handshake. Without keys of its own a tls.Config returned by
+// GetConfigForClient would use the listener's, and a ticket of a lax profile would open a strict one.
+type tickets struct {
+	mu   sync.Mutex
+	keys map[[32]byte]*ticketKeys
+}
+
+type ticketKeys struct {
+	current, previous [32]byte
+	hasPrevious       bool
+	born              time.Time
+	config            *tls.Config // where the keys are set; that of the newest snapshot
+}
+
+// adopt gives every profile of a snapshot its keys and forgets those of profiles that are gone.
+func (t *tickets) adopt(s *Snapshot, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	kept := map[[32]byte]*ticketKeys{}
+	for _, l := range s.listeners {
+		for _, p := range l.all {
+			k := t.keys[p.ticketID]
+			if k == nil {
+				k = &ticketKeys{current: newTicketKey(), born: now}
+			}
+			k.config = p.config
+			k.install()
+			kept[p.ticketID] = k
+		}
+	}
+	t.keys = kept
+}
+
+// rotate replaces the keys that are due at the time.
+func (t *tickets) rotate(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range t.keys {
+		age := now.Sub(k.born)
+		if age < ticketLife {
+			continue
+		}
+		k.previous, k.hasPrevious = k.current, age < 2*ticketLife
+		k.current, k.born = newTicketKey(), now
+		k.install()
+	}
+}
+
+func (k *ticketKeys) install() {
+	keys := [][32]byte{k.current}
+	if k.hasPrevious {
+		keys = append(keys, k.previous)
+	}
+	k.config.SetSessionTicketKeys(keys)
+}
+
+func newTicketKey() (key [32]byte) {
+	rand.Read(key[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the process instead
+	return key
+}

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"fmt"
+
+	"sallyport/internal/config"
+)
+
+// Unbuilt names everything in a document that this build reads but does not yet do, each with its position. A gateway
+// that ran such a document would ignore what somebody relies on, so it must refuse to run.
+func Unbuilt(doc *config.Document) []config.Error {
+	u := &unbuilt{doc: doc}
+	u.sections()
+	if doc.ClientCertificate != nil {
+		u.clientCertificate("client_certificate", doc.ClientCertificate)
+	}
+	for i := range doc.Listeners {
+		u.listener(&doc.Listeners[i])
+	}
+	for i := range doc.TrustStores {
+		ts := &doc.TrustStores[i]
+		if ts.Revocation != nil && ts.Revocation.Mode != "off" {
+			u.add(&ts.Revocation, "revocation of trust store %q", ts.Name)
+		}
+	}
+	for i := range doc.APIs {
+		u.api(&doc.APIs[i])
+	}
+	for i := range doc.Upstreams {
+		u.upstream(&doc.Upstreams[i])
+	}
+	return u.found
+}
+
+type unbuilt struct {
+	doc   *config.Document
+	found []config.Error
+}
+
+func (u *unbuilt) add(field any, format string, args ...any) {
+	u.found = append(u.found, config.Error{
+		Position: u.doc.Position(field),
+		Message:  "this build does not run yet: " + fmt.Sprintf(format, args...),
+	})
+}
+
+func (u *unbuilt) when(given bool, field any, format string, args ...any) {
+	if given {
+		u.add(field, format, args...)
+	}
+}
+
+func (u *unbuilt) sections() {
+	d := u.doc
+	u.when(len(d.UpstreamCredentials) > 0, &d.UpstreamCredentials, "upstream_credentials")
+	u.when(len(d.IdentityProviders) > 0, &d.IdentityProviders, "identity_providers")
+	u.when(len(d.Users) > 0, &d.Users, "users")
+	u.when(len(d.Plans) > 0, &d.Plans, "plans")
+	u.when(len(d.Keys) > 0, &d.Keys, "keys")
+	u.when(len(d.Orgs) > 0, &d.Orgs, "orgs")
+}
+
+func (u *unbuilt) listener(l *config.Listener) {
+	for i := range l.Protocols {
+		u.when(l.Protocols[i] == config.H3, &l.Protocols[i], "protocol h3 of listener %q", l.Name)
+	}
+	u.when(l.ProxyProtocol != nil, &l.ProxyProtocol, "proxy_protocol of listener %q", l.Name)
+	if l.ClientCertificate != nil {
+		u.clientCertificate(fmt.Sprintf("listener %q", l.Name), l.ClientCertificate)
+	}
+}
+
+func (u *unbuilt) api(a *config.API) {
+	u.when(a.OpenAPI != "", &a.OpenAPI, "openapi of API %q", a.Name)
+	u.when(a.Authentication != nil, &a.Authentication, "authentication of API %q", a.Name)
+	u.when(len(a.Policy) > 0, &a.Policy, "policy of API %q", a.Name)
+	u.when(len(a.UpstreamCredentials) > 0, &a.UpstreamCredentials, "upstream_credentials of API %q", a.Name)
+	if a.ClientCertificate != nil {
+		u.clientCertificate(fmt.Sprintf("API %q", a.Name), a.ClientCertificate)
+	}
+}
+
+func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
+	u.when(c.Source == config.SourceHeader, &c.Source, "source: header of %s", where)
+	u.when(c.OnInvalid == config.OnInvalidPresent, &c.OnInvalid, "on_invalid: present of %s", where)
+	u.when(c.Enforce == config.EnforceAuto, &c.Enforce, "enforce: auto of %s", where)
+	u.when(c.Strip != nil && !*c.Strip, &c.Strip, "strip: false of %s", where)
+	for i := range c.Forward {
+		f := &c.Forward[i]
+		u.when(f.Format != "rfc9440" || f.Header != "", f, "forward other than rfc9440 of %s", where)
+	}
+	if e := c.Errors; e != nil {
+		u.when(e.Style != "" && e.Style != config.StyleTyk, &c.Errors, "errors: %s of %s", e.Style, where)
+	}
+	for _, list := range [][]config.Matcher{c.Allow, c.Deny} {
+		for i := range list {
+			u.matcher(where, &list[i])
+		}
+	}
+}
+
+func (u *unbuilt) matcher(where string, m *config.Matcher) {
+	u.when(m.Alias != "", &m.Alias, "alias in a list of %s", where)
+	u.when(m.Certificate != "", &m.Certificate, "certificate in a list of %s", where)
+	u.when(m.PolicyOID != "", &m.PolicyOID, "policy_oid in a list of %s", where)
+	u.when(m.Expression != "", &m.Expression, "expression in a list of %s", where)
+}
+
+func (u *unbuilt) upstream(up *config.Upstream) {
+	u.when(up.Credential != "", &up.Credential, "credential of upstream %q", up.Name)
+	u.when(up.Health != nil, &up.Health, "health of upstream %q", up.Name)
+	u.when(up.LoadBalancing != "" && up.LoadBalancing != "round_robin", &up.LoadBalancing,
+		"load_balancing: %s of upstream %q", up.LoadBalancing, up.Name)
+}
