@@ -1,0 +1,157 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/decision"
+	"sallyport/internal/identity"
+	"sallyport/internal/trust"
+)
+
+func certCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cert",
+		Short: "Look at certificates",
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(certVerifyCommand())
+	return cmd
+}
+
+func certVerifyCommand() *cobra.Command {
+	var anchors, intermediates []string
+	var at, purpose string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify --trust FILE [--intermediates FILE] LEAF",
+		Short: "Say whether a certificate has an acceptable path to a trust anchor, and why not",
+		Long: `Verify checks a certificate as a trust store of the gateway would: the path to an anchor (RFC 5280), validity,
+purpose, and the strength of keys and signatures. A CA certificate in --trust is an anchor, any other is a pin: exactly
+that certificate. Exit code 0 means accepted, 1 refused.`,
+		Example: "  sallyport cert verify --trust ca.pem --intermediates issuing.pem partner-a.pem",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := certVerify(anchors, intermediates, args[0], at, purpose)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = writeJSON(cmd.OutOrStdout(), r)
+			} else {
+				err = r.write(cmd.OutOrStdout())
+			}
+			if err == nil && !r.Reason.Allowed() {
+				return refusal{errTold}
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&anchors, "trust", nil, "PEM with trust anchors and pins (required, may be repeated)")
+	_ = cmd.MarkFlagRequired("trust") // the flag exists
+	f.StringArrayVar(&intermediates, "intermediates", nil, "PEM with intermediates that a client would send (may be repeated)")
+	notYet(cmd, "crl", "revocation")
+	f.StringVar(&at, "at", "", "the time to check for (RFC 3339); by default now")
+	f.StringVar(&purpose, "purpose", "client_auth", "client_auth, server_auth or any")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// verification is what cert verify found.
+type verification struct {
+	Reason  decision.Reason  `json:"reason"`
+	Detail  string           `json:"detail,omitempty"`
+	Subject string           `json:"subject"`
+	SHA256  string           `json:"sha256"`
+	At      time.Time        `json:"at"`
+	Path    []pathElement    `json:"path"` // leaf first; empty unless the reason is ok
+	Pinned  bool             `json:"pinned"`
+	Checks  []decision.Check `json:"checks"`
+}
+
+type pathElement struct {
+	Subject  string    `json:"subject"`
+	SHA256   string    `json:"sha256"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+func certVerify(anchors, intermediates []string, leaf, at, purpose string) (*verification, error) {
+	use, ok := map[string]trust.Purpose{
+		"client_auth": trust.ClientAuth, "server_auth": trust.ServerAuth, "any": trust.Any,
+	}[purpose]
+	if !ok {
+		return nil, fmt.Errorf("--purpose %q: want client_auth, server_auth or any", purpose)
+	}
+	now, err := moment(at)
+	if err != nil {
+		return nil, err
+	}
+	if now.IsZero() {
+		now = time.Now()
+	}
+	config := trust.StoreConfig{Name: "--trust", Purpose: use, MaxDepth: -1}
+	for _, c := range all(anchors, &err) {
+		config.Anchors = append(config.Anchors, trust.Anchor{Certificate: c})
+	}
+	presented := append(all([]string{leaf}, &err), all(intermediates, &err)...)
+	if err != nil {
+		return nil, err
+	}
+	store, err := trust.NewStore(config)
+	if err != nil {
+		return nil, fmt.Errorf("--trust: %w", err)
+	}
+	set, err := trust.NewSet(use, store)
+	if err != nil {
+		return nil, fmt.Errorf("--trust: %w", err)
+	}
+	trace := &decision.Trace{}
+	v := set.Explain(trust.NewChain(presented), now, trace)
+	r := &verification{
+		Reason: v.Reason, Detail: v.Detail, Subject: identity.SubjectText(presented[0]),
+		SHA256: identity.Thumbprint(presented[0]).String(), At: now.UTC(), Path: []pathElement{}, Pinned: v.Pinned, Checks: trace.Checks,
+	}
+	for _, c := range v.Path {
+		r.Path = append(r.Path, pathElement{identity.SubjectText(c), identity.Thumbprint(c).String(), c.NotAfter.UTC()})
+	}
+	return r, nil
+}
+
+// all reads the certificates of several files, and nothing once there is an error.
+func all(names []string, err *error) []*x509.Certificate {
+	var certs []*x509.Certificate
+	for _, name := range names {
+		if *err != nil {
+			return nil
+		}
+		var more []*x509.Certificate
+		more, *err = certificates(name)
+		certs = append(certs, more...)
+	}
+	return certs
+}
+
+func (r *verification) write(w io.Writer) error {
+	fmt.Fprintf(w, "%s: %s\n", r.Subject, r.Reason)
+	if r.Detail != "" {
+		fmt.Fprintf(w, "  %s\n", r.Detail)
+	}
+	for _, c := range r.Path {
+		fmt.Fprintf(w, "  %s  %s  until %s\n", c.SHA256[:16], c.Subject, c.NotAfter.Format(time.RFC3339))
+	}
+	if r.Reason.Allowed() {
+		return nil
+	}
+	fmt.Fprintln(w, "checks")
+	for _, c := range r.Checks {
+		if _, err := fmt.Fprintf(w, "  %s  %s: %s\n", c.Outcome, c.Name, c.Detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}

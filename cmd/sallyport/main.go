@@ -1,0 +1,76 @@
+// Command sallyport is an API gateway whose callers prove themselves by client certificate.
+//
+// It owns flags, subcommands and what the terminal shows; deciding, serving and reading files is done by the packages
+// below internal. It never exits but at the end of main: 0 is done or allowed, 1 refused or invalid, 2 wrong usage or
+// input and output that failed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitDone    = 0
+	exitRefused = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// refusal is an error that ends with exit code 1: the answer is no, rather than that there is none. An empty one has
+// been told already.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+var errTold = errors.New("")
+
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	refused, isRefusal := errors.AsType[refusal](err)
+	if !isRefusal {
+		fmt.Fprintf(stderr, "sallyport: %v\n", err)
+		return exitUsage
+	}
+	if refused.error != errTold { //nolint:errorlint // the very value, not what wraps it
+		fmt.Fprintln(stderr, refused.error)
+	}
+	return exitRefused
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sallyport",
+		Short: "An API gateway whose callers prove themselves by client certificate",
+		Long: `Sallyport ends TLS, asks for client certificates, judges every request against trust stores, lists and names,
+tells the backend who is calling, and says why whenever it refuses.
+
+Exit codes: 0 done or allowed, 1 refused or invalid, 2 wrong usage, or input and output that failed.`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand(), demoCommand(), validateCommand(), explainCommand(), certCommand(), versionCommand())
+	return root
+}

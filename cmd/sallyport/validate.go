@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/config"
+	"sallyport/internal/daemon"
+	"sallyport/internal/gateway"
+)
+
+func validateCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "validate --config FILE",
+		Short: "Check a configuration and everything that it names",
+		Long: `Validate reads the configuration and the files that it names and reports every error at once, each with its
+place. Notes are remarks that keep nothing from running; what this build reads but does not run yet is said, too.`,
+		Example: "  sallyport validate --config sallyport.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := validate(path)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = writeJSON(cmd.OutOrStdout(), report)
+			} else {
+				err = report.write(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			if err == nil && !report.Valid {
+				return refusal{errTold}
+			}
+			return err
+		},
+	}
+	configFlag(cmd, &path)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "write JSON for programs")
+}
+
+// validation is what validate found.
+type validation struct {
+	Valid   bool         `json:"valid"`
+	Errors  []finding    `json:"errors"`
+	Notes   []finding    `json:"notes"`
+	Unbuilt []finding    `json:"unbuilt"` // what run refuses with this build
+	Counts  sectionCount `json:"counts"`
+}
+
+type sectionCount struct {
+	Listeners int `json:"listeners"`
+	APIs      int `json:"apis"`
+}
+
+// finding is a sentence about a place in a file.
+type finding struct {
+	File       string `json:"file"`
+	Line       int    `json:"line"`
+	Column     int    `json:"column"`
+	Message    string `json:"message"`
+	Suggestion string `json:"suggestion,omitempty"`
+
+	text string
+}
+
+func findingOf(e *config.Error) finding {
+	return finding{e.File, e.Line, e.Column, e.Message, e.Suggestion, e.Error()}
+}
+
+func validate(path string) (*validation, error) {
+	v := &validation{Errors: []finding{}, Notes: []finding{}, Unbuilt: []finding{}}
+	checked, err := daemon.Check(path, config.Options{}, nil, gateway.NewClock(nil))
+	if list, ok := errors.AsType[config.ErrorList](err); ok {
+		for i := range list {
+			v.Errors = append(v.Errors, findingOf(&list[i]))
+		}
+		return v, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.Valid = true
+	v.Counts = sectionCount{len(checked.Document.Listeners), len(checked.Document.APIs)}
+	for _, n := range checked.Document.Notes() {
+		v.Notes = append(v.Notes, finding{n.File, n.Line, n.Column, n.Message, "", n.String()})
+	}
+	for _, n := range checked.Snapshot.Notes() {
+		v.Notes = append(v.Notes, finding{Message: n, text: n})
+	}
+	for i := range checked.Unbuilt {
+		v.Unbuilt = append(v.Unbuilt, findingOf(&checked.Unbuilt[i]))
+	}
+	return v, nil
+}
+
+func (v *validation) write(out, notes io.Writer) error {
+	for _, f := range v.Errors {
+		fmt.Fprintln(notes, f.text)
+	}
+	for _, f := range v.Notes {
+		fmt.Fprintf(notes, "note: %s\n", f.text)
+	}
+	for _, f := range v.Unbuilt {
+		fmt.Fprintf(notes, "note: %s\n", f.text)
+	}
+	var err error
+	switch {
+	case !v.Valid:
+		_, err = fmt.Fprintf(notes, "invalid: %s\n", count(len(v.Errors), "error"))
+	case len(v.Unbuilt) > 0:
+		_, err = fmt.Fprintf(out, "valid, but this build refuses to run it (see the notes): %s, %s\n",
+			count(v.Counts.Listeners, "listener"), count(v.Counts.APIs, "API"))
+	default:
+		_, err = fmt.Fprintf(out, "valid: %s, %s\n", count(v.Counts.Listeners, "listener"), count(v.Counts.APIs, "API"))
+	}
+	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
+}

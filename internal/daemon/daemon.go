@@ -1,0 +1,199 @@
+// Package daemon is the composition root: it loads the document, compiles it, runs the gateway, and replaces the running
+// snapshot when the document or one of the files that it names changes.
+//
+// It owns the order of starting, reloading and stopping and decides nothing about requests. It never changes a
+// document, and a document that does not load or compile never replaces the one that runs. Run and Check may be called
+// concurrently with themselves.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/gateway"
+)
+
+// Options are what Run needs.
+type Options struct {
+	// Config is the document: a file or a directory.
+	Config string
+	// ServePartial starts although references are broken; the APIs that need them refuse. A reload never does.
+	ServePartial bool
+	// Log takes log lines. It must not be nil.
+	Log io.Writer
+	// Reload makes Run load the document again. Nil means that only changed files do.
+	Reload <-chan struct{}
+	// Poll is how often the files are looked at; zero means every second.
+	Poll time.Duration
+	// Clock is what certificates are judged by; nil is the system's.
+	Clock *gateway.Clock
+	// Ready is called once the first snapshot serves. Nil is fine.
+	Ready func(*gateway.Gateway)
+}
+
+// drainTimeout bounds how long requests may go on when the program is told to stop.
+const drainTimeout = 20 * time.Second
+
+// Checked is a document that loaded and compiled.
+type Checked struct {
+	Document *config.Document
+	Snapshot *gateway.Snapshot
+	// Unbuilt is what the document says and this build does not do: reasons not to run it.
+	Unbuilt []config.Error
+}
+
+// Check loads and compiles a document without running it. The error is a config.ErrorList when the document is wrong.
+func Check(path string, options config.Options, previous *gateway.Snapshot, clock *gateway.Clock) (*Checked, error) {
+	doc, err := config.Load(path, options)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checked{Document: doc, Unbuilt: gateway.Unbuilt(doc)}
+	c.Snapshot, err = gateway.Compile(doc, previous, clock)
+	if err != nil {
+		return nil, fmt.Errorf("compile %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Runnable returns what keeps the document from being run by this build, nil when nothing does.
+func (c *Checked) Runnable() error {
+	if len(c.Unbuilt) > 0 {
+		return config.ErrorList(c.Unbuilt)
+	}
+	if len(c.Document.Listeners) == 0 {
+		return errors.New("the document has no listeners: there is nothing to run")
+	}
+	return nil
+}
+
+// Run serves until ctx ends and then stops in order: accepting, requests, the rest. An error before the first snapshot
+// serves means that nothing was started; a wrong document is a config.ErrorList.
+func Run(ctx context.Context, o Options) error {
+	if o.Clock == nil {
+		o.Clock = gateway.NewClock(nil)
+	}
+	if o.Poll <= 0 {
+		o.Poll = time.Second
+	}
+	seen, began := newWatch(o.Config), time.Now()
+	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial}, nil, o.Clock)
+	if err != nil {
+		return err
+	}
+	if err := checked.Runnable(); err != nil {
+		return err
+	}
+	logs := newLogs(o.Log)
+	logs.apply(checked.Document.Log)
+	g := gateway.New(gateway.Options{Log: logs.events(), Access: logs.access(), Clock: o.Clock})
+	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, watch: seen}
+	if err := g.Swap(checked.Snapshot); err != nil {
+		return err
+	}
+	d.watch.follow(checked.Document.Files(), began)
+	d.report("serving", checked)
+	if o.Ready != nil {
+		o.Ready(g)
+	}
+	d.loop(ctx)
+
+	d.log.Info("stopping")
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := g.Shutdown(stopping); err != nil {
+		d.log.Warn("stopped before every request had ended", slog.Any("error", err))
+	}
+	d.log.Info("stopped")
+	return nil
+}
+
+type daemon struct {
+	options Options
+	log     *slog.Logger
+	logs    *logs
+	gateway *gateway.Gateway
+	watch   *watch
+}
+
+// loop reloads when it is told to or when a file has changed, until ctx ends.
+func (d *daemon) loop(ctx context.Context) {
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = d.gateway.Run(work) // it ends with work and has no other error
+	}()
+	defer func() { cancel(); <-ended }()
+
+	tick := time.NewTicker(d.options.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.options.Reload:
+			d.reload("signal")
+		case <-tick.C:
+			if d.watch.changed() {
+				d.reload("file change")
+			}
+		}
+	}
+}
+
+// reload puts the document to work as it is now, or says why the running one stays.
+func (d *daemon) reload(trigger string) {
+	began := time.Now()
+	d.watch.settle() // before reading: what changes while it is read is seen at the next tick
+	var files []string
+	seen := func(path string) { files = append(files, path) }
+	checked, err := Check(d.options.Config, config.Options{Seen: seen}, d.gateway.Snapshot(), d.options.Clock)
+	d.watch.follow(files, began) // those of a refused document, too: a missing file may come
+	if err == nil {
+		err = checked.Runnable()
+	}
+	if err == nil {
+		err = d.gateway.Swap(checked.Snapshot)
+	}
+	if err != nil {
+		d.refused(trigger, err)
+		return
+	}
+	d.logs.apply(checked.Document.Log)
+	d.report("reloaded", checked, slog.String("trigger", trigger))
+}
+
+// refused says why a document does not replace the running one, a line for each error.
+func (d *daemon) refused(trigger string, err error) {
+	generation := slog.Uint64("generation", d.gateway.Snapshot().Generation())
+	list, ok := errors.AsType[config.ErrorList](err)
+	if !ok {
+		d.log.Error("reload refused; the running configuration stays", slog.String("trigger", trigger), slog.Any("error", err), generation)
+		return
+	}
+	for i := range list {
+		d.log.Error("configuration", slog.String("error", list[i].Error()))
+	}
+	d.log.Error("reload refused; the running configuration stays",
+		slog.String("trigger", trigger), slog.Int("errors", len(list)), generation)
+}
+
+// report says what is running, and everything about it that deserves a look.
+func (d *daemon) report(message string, c *Checked, more ...slog.Attr) {
+	attrs := append(more, slog.Uint64("generation", c.Snapshot.Generation()),
+		slog.Int("apis", len(c.Document.APIs)), slog.Any("listeners", d.gateway.Addresses()))
+	d.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
+	for _, n := range c.Document.Notes() {
+		d.log.Warn("configuration", slog.String("note", n.String()))
+	}
+	for _, n := range c.Snapshot.Notes() {
+		d.log.Warn("configuration", slog.String("note", n))
+	}
+}
