@@ -1,0 +1,44 @@
+# Every target is a command that one could type as well. `make` alone lists them.
+
+export PATH := $(PATH):/usr/sbin:/sbin
+FUZZTIME ?= 30s
+GOLANGCI_LINT := go tool -modfile=tools/go.mod golangci-lint
+
+.PHONY: help quick test lint fmt fuzz bench vuln deps build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 9
+
+quick: ## while working: vet and the packages' own tests, under a minute
+	go vet ./...
+	go test ./internal/... ./cmd/...
+
+test: ## before a commit and in CI: everything that has to pass, end-to-end tests included
+	scripts/deps.sh
+	go build -buildvcs=false ./...
+	go vet ./...
+	scripts/gofmt.sh
+	go mod tidy -diff
+	$(GOLANGCI_LINT) run
+	go test -race -shuffle=on ./...
+
+lint: ## the linters alone (the first run builds them)
+	$(GOLANGCI_LINT) run
+
+fmt: ## put every Go file into the form that `make test` wants
+	$(GOLANGCI_LINT) fmt
+
+fuzz: ## every fuzz target for FUZZTIME each (30s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## every benchmark
+	go test -run='^$$' -bench=. -benchmem ./...
+
+vuln: ## known vulnerabilities that the program can reach (asks vuln.go.dev)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
+deps: ## install the tools that the tests call (Debian; asks for sudo)
+	scripts/deps.sh install
+
+build: ## the program, as bin/sallyport
+	go build -o bin/sallyport ./cmd/sallyport
