@@ -179,6 +179,9 @@ func (l *loader) dnPattern(at *string, syntax identity.Syntax, deny bool) *ident
 	if p != nil && !deny && p.CrossesAttributes() {
 		l.note(at, "the wildcard can reach over a comma: the pattern also matches names with more attributes than it shows; match: rdn keeps inside one value")
 	}
+	if p != nil && deny && syntax == identity.RDN && !p.Open() {
+		l.note(at, "this denies only names that have exactly these attributes; end it in \",*\" to deny every name that has them")
+	}
 	return p
 }
 

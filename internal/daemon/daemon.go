@@ -97,7 +97,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	d.watch.follow(checked.Document.Files(), began)
-	d.report("serving", checked)
+	d.log.LogAttrs(ctx, slog.LevelInfo, "serving", d.running(checked)...)
+	d.remark(checked)
 	if o.Ready != nil {
 		o.Ready(g)
 	}
@@ -167,7 +168,8 @@ func (d *daemon) reload(trigger string) {
 		return
 	}
 	d.logs.apply(checked.Document.Log)
-	d.report("reloaded", checked, slog.String("trigger", trigger))
+	d.log.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", append(d.running(checked), slog.String("trigger", trigger))...)
+	d.remark(checked)
 }
 
 // refused says why a document does not replace the running one, a line for each error.
@@ -185,11 +187,17 @@ func (d *daemon) refused(trigger string, err error) {
 		slog.String("trigger", trigger), slog.Int("errors", len(list)), generation)
 }
 
-// report says what is running, and everything about it that deserves a look.
-func (d *daemon) report(message string, c *Checked, more ...slog.Attr) {
-	attrs := append(more, slog.Uint64("generation", c.Snapshot.Generation()),
-		slog.Int("apis", len(c.Document.APIs)), slog.Any("listeners", d.gateway.Addresses()))
-	d.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
+// running says what is running.
+func (d *daemon) running(c *Checked) []slog.Attr {
+	return []slog.Attr{
+		slog.Uint64("generation", c.Snapshot.Generation()),
+		slog.Int("apis", len(c.Document.APIs)),
+		slog.Any("listeners", d.gateway.Addresses()),
+	}
+}
+
+// remark says everything about what is running that deserves a look.
+func (d *daemon) remark(c *Checked) {
 	for _, n := range c.Document.Notes() {
 		d.log.Warn("configuration", slog.String("note", n.String()))
 	}

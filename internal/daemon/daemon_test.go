@@ -86,8 +86,10 @@ func (r *running) start(poll time.Duration, adjust ...func(*daemon.Options)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	ready := make(chan *gateway.Gateway, 1)
-	o := daemon.Options{Config: filepath.Join(r.dir, "sallyport.yaml"), Log: r.log, Reload: r.reload, Poll: poll,
-		Ready: func(g *gateway.Gateway) { ready <- g }}
+	o := daemon.Options{
+		Config: filepath.Join(r.dir, "sallyport.yaml"), Log: r.log, Reload: r.reload, Poll: poll,
+		Ready: func(g *gateway.Gateway) { ready <- g },
+	}
 	for _, f := range adjust {
 		f(&o)
 	}
@@ -112,11 +114,13 @@ func (r *running) status(path string) int {
 	pool.AddCert(r.ca.Cert)
 	transport := &http.Transport{
 		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			d := &tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12,
+			d := &tls.Dialer{Config: &tls.Config{
+				RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12,
 				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 					c := r.caller.TLS()
 					return &c, nil
-				}}}
+				},
+			}}
 			return d.DialContext(ctx, network, r.gateway.Addresses()["public"])
 		},
 	}

@@ -85,7 +85,7 @@ func TestEchoSaysWhatItGot(t *testing.T) {
 	if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Method != "POST" || got.Host != "echo.test" || got.Path != "/a%20b" || got.Headers.Get("Client-Cert") != ":x:" {
+	if got.Method != http.MethodPost || got.Host != "echo.test" || got.Path != "/a%20b" || got.Headers.Get("Client-Cert") != ":x:" {
 		t.Errorf("echo says %+v", got)
 	}
 }

@@ -180,6 +180,8 @@ func (s *Snapshot) listenerFor(name string, target *url.URL, overTLS bool) (*lis
 		return byPort[0], nil
 	case len(byScheme) == 1:
 		return byScheme[0], nil
+	case len(byScheme) == 0:
+		return nil, fmt.Errorf("no listener speaks %s", target.Scheme)
 	default:
 		return nil, fmt.Errorf("%d listeners speak %s; say which one with --listener", len(byScheme), target.Scheme)
 	}

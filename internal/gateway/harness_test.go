@@ -51,8 +51,10 @@ func newSite(t *testing.T, document string) *site {
 	s.stranger.Write(t, s.dir, "stranger-ca")
 	s.ca.Leaf(t, testpki.Options{CommonName: "server", Hosts: []string{"localhost", "*.example.test", "*.b2b.example.test", "127.0.0.1"}}).Write(t, s.dir, "server")
 
-	s.gateway = gateway.New(gateway.Options{Log: slog.New(slog.NewJSONHandler(s.records, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Access: slog.New(slog.NewJSONHandler(s.records, nil)), Clock: gateway.NewClock(s.clock.Now)})
+	s.gateway = gateway.New(gateway.Options{
+		Log:    slog.New(slog.NewJSONHandler(s.records, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Access: slog.New(slog.NewJSONHandler(s.records, nil)), Clock: gateway.NewClock(s.clock.Now),
+	})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -134,7 +136,7 @@ func (s *site) callerWith(listener, serverName string, presented ...tls.Certific
 	c := &caller{s: s, listener: listener}
 	c.tls = &tls.Config{ServerName: serverName, RootCAs: s.trustsServer(), ClientSessionCache: tls.NewLRUClientSessionCache(8)}
 	if serverName == "" {
-		c.tls.InsecureSkipVerify = true //nolint:gosec // G402: a client that names no server cannot check a name
+		c.tls.InsecureSkipVerify = true // it names no server, so it cannot check a name
 	}
 	if len(presented) > 0 { // whatever is announced, as curl does
 		c.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &presented[0], nil }
@@ -149,8 +151,10 @@ func (s *site) callerWith(listener, serverName string, presented ...tls.Certific
 		},
 		DisableCompression: true,
 	}
-	c.client = &http.Client{Transport: c.transport, Timeout: 20 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.client = &http.Client{
+		Transport: c.transport, Timeout: 20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	s.t.Cleanup(c.transport.CloseIdleConnections)
 	return c
 }

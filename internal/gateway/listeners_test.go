@@ -132,8 +132,11 @@ func TestOldTLSVersionsAreRefused(t *testing.T) {
 		version  uint16
 		ok       bool
 	}{
-		{"public", tls.VersionTLS11, false}, {"public", tls.VersionTLS12, true}, {"public", tls.VersionTLS13, true},
-		{"modern", tls.VersionTLS12, false}, {"modern", tls.VersionTLS13, true},
+		{"public", tls.VersionTLS11, false},
+		{"public", tls.VersionTLS12, true},
+		{"public", tls.VersionTLS13, true},
+		{"modern", tls.VersionTLS12, false},
+		{"modern", tls.VersionTLS13, true},
 	} {
 		caller := s.caller(c.listener, "localhost", nil)
 		caller.tls.MinVersion, caller.tls.MaxVersion = c.version, c.version
@@ -250,7 +253,7 @@ func TestAccessLogPolicies(t *testing.T) {
 			c.get("https://localhost/open/").is(t, 200, "")
 		}
 		refused := c.get("https://localhost/orders/") // always recorded, and recorded last
-		s.records.wait(t, func(r map[string]any) bool { return r["request_id"] == refused.header.Get("X-Request-Id") })
+		s.records.wait(t, func(r map[string]any) bool { return r["request_id"] == refused.header.Get("X-Request-ID") })
 		allowed := 0
 		s.records.mu.Lock()
 		for _, r := range s.records.lines {

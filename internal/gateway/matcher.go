@@ -216,8 +216,10 @@ func (l *matchList) describe(i int) string {
 		value fmt.Stringer
 		given bool
 	}{
-		{"sha256", m.SHA256, m.SHA256 != nil}, {"sha1", m.SHA1, m.SHA1 != nil},
-		{"spki_sha256", m.SPKISHA256, m.SPKISHA256 != nil}, {"issuer_sha256", m.IssuerSHA256, m.IssuerSHA256 != nil},
+		{"sha256", m.SHA256, m.SHA256 != nil},
+		{"sha1", m.SHA1, m.SHA1 != nil},
+		{"spki_sha256", m.SPKISHA256, m.SPKISHA256 != nil},
+		{"issuer_sha256", m.IssuerSHA256, m.IssuerSHA256 != nil},
 	} {
 		if f.given {
 			add(f.name, f.value.String())

@@ -1,7 +1,7 @@
 package gateway_test
 
 import (
-	"crypto/sha1" //nolint:gosec // G505: what lists from elsewhere are made of
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -51,8 +51,9 @@ func TestEachFieldOfAMatcherMatchesWhatItSays(t *testing.T) {
 		Serial:  0x1f2e, Hosts: []string{"a.acme.test", "192.0.2.7"}, URIs: []string{"spiffe://acme.test/orders/eu"}, Emails: []string{"ops@acme.test"},
 	})
 	twoNames := s.ca.Leaf(t, testpki.Options{Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
-		{Type: []int{2, 5, 4, 3}, Value: "orders"}, {Type: []int{2, 5, 4, 3}, Value: "other"}}}})
-	sha1Sum := sha1.Sum(who.Cert.Raw) //nolint:gosec // G401: what lists from elsewhere are made of
+		{Type: []int{2, 5, 4, 3}, Value: "orders"}, {Type: []int{2, 5, 4, 3}, Value: "other"},
+	}}})
+	sha1Sum := sha1.Sum(who.Cert.Raw)
 	spki := sha256.Sum256(who.Cert.RawSubjectPublicKeyInfo)
 	colons := func(sum string) string {
 		var pairs []string
@@ -141,31 +142,55 @@ func TestLevelsMergeFieldByField(t *testing.T) {
 		gateway, listener, api string
 		nobody, a, b, outsider string // reasons; "" is allowed
 	}{
-		{"an API inherits everything", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{mode: inherit}",
-			"certificate_missing", "", "certificate_not_allowed", "certificate_untrusted"},
-		{"the gateway's rules reach the API", "{mode: required, trust: [partners], deny: [{common_name: partner-b}]}", "", "{}",
-			"certificate_missing", "", "certificate_denied", "certificate_untrusted"},
-		{"an API changes the mode alone", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{mode: optional}",
-			"", "", "certificate_not_allowed", "certificate_untrusted"},
-		{"an API replaces the list", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{allow: [{common_name: partner-b}]}",
-			"certificate_missing", "certificate_not_allowed", "", "certificate_untrusted"},
-		{"an API adds to the list", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{allow: [inherit, {common_name: partner-b}]}",
-			"certificate_missing", "", "", "certificate_untrusted"},
-		{"deny always adds", "{deny: [{common_name: partner-a}]}", "{mode: required, trust: [partners]}", "{deny: [{common_name: partner-b}]}",
-			"certificate_missing", "certificate_denied", "certificate_denied", "certificate_untrusted"},
-		{"deny wins over allow", "", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}], deny: [{common_name: partner-a}]}",
-			"certificate_missing", "certificate_denied", "certificate_not_allowed", "certificate_untrusted"},
-		{"an API replaces the trust", "", "{mode: required, trust: [partners]}", "{trust: [strangers]}",
-			"certificate_missing", "certificate_untrusted", "certificate_untrusted", ""},
-		{"an API adds to the trust", "", "{mode: required, trust: [partners]}", "{trust: [inherit, strangers]}",
-			"certificate_missing", "", "", ""},
-		{"the handshake's trust is the last fallback", "", "", "{mode: required}",
-			"certificate_missing", "", "", "certificate_untrusted"},
+		{
+			"an API inherits everything", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{mode: inherit}",
+			"certificate_missing", "", "certificate_not_allowed", "certificate_untrusted",
+		},
+		{
+			"the gateway's rules reach the API", "{mode: required, trust: [partners], deny: [{common_name: partner-b}]}", "", "{}",
+			"certificate_missing", "", "certificate_denied", "certificate_untrusted",
+		},
+		{
+			"an API changes the mode alone", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{mode: optional}",
+			"", "", "certificate_not_allowed", "certificate_untrusted",
+		},
+		{
+			"an API replaces the list", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{allow: [{common_name: partner-b}]}",
+			"certificate_missing", "certificate_not_allowed", "", "certificate_untrusted",
+		},
+		{
+			"an API adds to the list", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}]}", "{allow: [inherit, {common_name: partner-b}]}",
+			"certificate_missing", "", "", "certificate_untrusted",
+		},
+		{
+			"deny always adds", "{deny: [{common_name: partner-a}]}", "{mode: required, trust: [partners]}", "{deny: [{common_name: partner-b}]}",
+			"certificate_missing", "certificate_denied", "certificate_denied", "certificate_untrusted",
+		},
+		{
+			"deny wins over allow", "", "", "{mode: required, trust: [partners], allow: [{common_name: partner-a}], deny: [{common_name: partner-a}]}",
+			"certificate_missing", "certificate_denied", "certificate_not_allowed", "certificate_untrusted",
+		},
+		{
+			"an API replaces the trust", "", "{mode: required, trust: [partners]}", "{trust: [strangers]}",
+			"certificate_missing", "certificate_untrusted", "certificate_untrusted", "",
+		},
+		{
+			"an API adds to the trust", "", "{mode: required, trust: [partners]}", "{trust: [inherit, strangers]}",
+			"certificate_missing", "", "", "",
+		},
+		{
+			"the handshake's trust is the last fallback", "", "", "{mode: required}",
+			"certificate_missing", "", "", "certificate_untrusted",
+		},
 		{"a lax API below a strict listener", "", "{mode: required, trust: [partners]}", "{mode: none}", "", "", "", ""},
-		{"on_invalid is inherited", "", "{mode: optional, trust: [partners], on_invalid: ignore}", "{deny: [{common_name: partner-b}]}",
-			"", "", "certificate_denied", ""},
-		{"on_invalid means nothing where a certificate is required", "", "{on_invalid: ignore}", "{mode: required, trust: [partners]}",
-			"certificate_missing", "", "", "certificate_untrusted"},
+		{
+			"on_invalid is inherited", "", "{mode: optional, trust: [partners], on_invalid: ignore}", "{deny: [{common_name: partner-b}]}",
+			"", "", "certificate_denied", "",
+		},
+		{
+			"on_invalid means nothing where a certificate is required", "", "{on_invalid: ignore}", "{mode: required, trust: [partners]}",
+			"certificate_missing", "", "", "certificate_untrusted",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

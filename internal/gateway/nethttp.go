@@ -162,7 +162,7 @@ func (x *exchange) answer(w *response, status int) {
 	head.Set("Content-Type", a.contentType)
 	head.Set("Content-Length", fmt.Sprint(len(a.body)))
 	head.Set("Cache-Control", "no-store")
-	head.Set("X-Request-Id", x.record.id)
+	head.Set("X-Request-ID", x.record.id)
 	head.Set("X-Content-Type-Options", "nosniff")
 	if len(x.outcome.allowed) > 0 {
 		head.Set("Allow", strings.Join(x.outcome.allowed, ", "))
@@ -227,7 +227,7 @@ func rewrite(r *httputil.ProxyRequest) {
 		// Any other protocol, HTTP/2 above all, would carry requests past the gateway that nobody judges.
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
-		r.Out.Header.Del("Http2-Settings")
+		r.Out.Header.Del("HTTP2-Settings")
 	}
 	if _, sent := r.Out.Header["User-Agent"]; !sent {
 		r.Out.Header["User-Agent"] = nil // net/http would add its own
@@ -336,7 +336,7 @@ type requestIDs struct {
 
 func newRequestIDs() requestIDs {
 	ids := requestIDs{counter: new(atomic.Uint64)}
-	rand.Read(ids.prefix[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the process instead
+	rand.Read(ids.prefix[:]) // it never fails: it ends the process instead
 	return ids
 }
 

@@ -197,8 +197,8 @@ func TestOnlyWebSocketsLeaveHTTP(t *testing.T) {
 		s.raw("public", "localhost", nil, "GET /open/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+upgrade+
 			"\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n").is(t, 200, "")
 		got := s.backend.got().Header
-		if got.Get("Upgrade") != seen || got.Get("Http2-Settings") != "" {
-			t.Errorf("Upgrade: %s reached the backend as %q, HTTP2-Settings as %q", upgrade, got.Get("Upgrade"), got.Get("Http2-Settings"))
+		if got.Get("Upgrade") != seen || got.Get("HTTP2-Settings") != "" {
+			t.Errorf("Upgrade: %s reached the backend as %q, HTTP2-Settings as %q", upgrade, got.Get("Upgrade"), got.Get("HTTP2-Settings"))
 		}
 	}
 }

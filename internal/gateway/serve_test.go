@@ -114,7 +114,7 @@ func TestTheBackendSeesAValidatedCallerOnly(t *testing.T) {
 			t.Errorf("%s: Client-Cert %q, want %q", c.name, values, c.want)
 		}
 		if got.Header.Get("X-Forwarded-For") != "127.0.0.1" || got.Header.Get("X-Forwarded-Proto") != "https" ||
-			got.Header.Get("X-Forwarded-Host") != "localhost" || len(got.Header.Get("X-Request-Id")) != 32 || got.Host != "localhost" {
+			got.Header.Get("X-Forwarded-Host") != "localhost" || len(got.Header.Get("X-Request-ID")) != 32 || got.Host != "localhost" {
 			t.Errorf("%s: forwarded as %v, host %q", c.name, got.Header, got.Host)
 		}
 	}
@@ -138,7 +138,7 @@ func TestTheAccessRecordSaysWhoAndWhy(t *testing.T) {
 	s := newSite(t, firstDocument)
 	a := s.caller("public", "localhost", s.b).get("https://localhost/orders/7?token=hidden")
 	a.is(t, 403, "certificate_not_allowed")
-	id := a.header.Get("X-Request-Id")
+	id := a.header.Get("X-Request-ID")
 	if id == "" || !strings.Contains(a.body, id) {
 		t.Fatalf("the answer has request id %q and body %s", id, a.body)
 	}

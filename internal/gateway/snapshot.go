@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"slices"
 
 	"sallyport/internal/config"
 	"sallyport/internal/route"
@@ -114,15 +115,7 @@ func (a *api) label() string {
 
 // serves reports whether the API serves a method.
 func (a *api) serves(method string) bool {
-	if a.methods == nil {
-		return true
-	}
-	for _, m := range a.methods {
-		if m == method {
-			return true
-		}
-	}
-	return false
+	return a.methods == nil || slices.Contains(a.methods, method)
 }
 
 // binding is an API on a listener: the merged rules about client certificates, compiled.

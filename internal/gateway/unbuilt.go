@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"sallyport/internal/config"
 )
 
-// Unbuilt names everything in a document that this build reads but does not yet do, each with its position. A gateway
+// Unbuilt names everything in a document that this build reads but does not yet do, in the order of the text. A gateway
 // that ran such a document would ignore what somebody relies on, so it must refuse to run.
 func Unbuilt(doc *config.Document) []config.Error {
 	u := &unbuilt{doc: doc}
@@ -29,6 +31,9 @@ func Unbuilt(doc *config.Document) []config.Error {
 	for i := range doc.Upstreams {
 		u.upstream(&doc.Upstreams[i])
 	}
+	slices.SortStableFunc(u.found, func(a, b config.Error) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return u.found
 }
 

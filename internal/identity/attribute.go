@@ -80,7 +80,7 @@ func lookUpType(name string) (string, error) {
 	if prefixed || name != "" && '0' <= name[0] && name[0] <= '9' {
 		oid, err := parseOID(dotted)
 		if err != nil {
-			return "", fmt.Errorf("attribute type %s: %w", quote(name), err)
+			return "", fmt.Errorf("attribute type: %w", err)
 		}
 		return oid, nil
 	}

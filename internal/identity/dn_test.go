@@ -113,23 +113,31 @@ func TestDNString(t *testing.T) {
 		"the empty name": {name(), ""},
 		"the last RDN comes first": {
 			name(rdn(utf8Attr(oidC, "US")), rdn(utf8Attr(oidO, "Acme")), rdn(utf8Attr(oidCN, "partner-a"))),
-			"CN=partner-a,O=Acme,C=US"},
+			"CN=partner-a,O=Acme,C=US",
+		},
 		"an RDN of several attributes keeps their order": {
 			name(rdn(utf8Attr(oidO, "Acme")), rdn(utf8Attr(oidCN, "a"), utf8Attr(oidOU, "b"))),
-			"CN=a+OU=b,O=Acme"},
+			"CN=a+OU=b,O=Acme",
+		},
 		"special characters have backslashes": {
-			name(rdn(utf8Attr(oidCN, `a,b+c"d\e<f>g;h=i#j`))), `CN=a\,b\+c\"d\\e\<f\>g\;h=i#j`},
+			name(rdn(utf8Attr(oidCN, `a,b+c"d\e<f>g;h=i#j`))), `CN=a\,b\+c\"d\\e\<f\>g\;h=i#j`,
+		},
 		"blanks at the ends and a first hash have backslashes": {
-			name(rdn(utf8Attr(oidCN, " a ")), rdn(utf8Attr(oidO, "#1")), rdn(utf8Attr(oidOU, " "))), `OU=\ ,O=\#1,CN=\ a\ `},
+			name(rdn(utf8Attr(oidCN, " a ")), rdn(utf8Attr(oidO, "#1")), rdn(utf8Attr(oidOU, " "))), `OU=\ ,O=\#1,CN=\ a\ `,
+		},
 		"what would break a line or hide is in hex": {
-			name(rdn(utf8Attr(oidCN, "a\r\nX-Admin: 1\u202e\u00a0\u200b"))), `CN=a\0D\0AX-Admin: 1\E2\80\AE\C2\A0\E2\80\8B`},
+			name(rdn(utf8Attr(oidCN, "a\r\nX-Admin: 1\u202e\u00a0\u200b"))), `CN=a\0D\0AX-Admin: 1\E2\80\AE\C2\A0\E2\80\8B`,
+		},
 		"an email address": {name(rdn(attr(oidEmail, asn1.TagIA5String, "abc@test.com"))), "emailAddress=abc@test.com"},
 		"text of a type without a word is in hex, as the certificate has it": {
-			name(rdn(attr(oidOther, asn1.TagPrintableString, "Hi"))), "1.3.6.1.4.1.1466.0=#13024869"},
+			name(rdn(attr(oidOther, asn1.TagPrintableString, "Hi"))), "1.3.6.1.4.1.1466.0=#13024869",
+		},
 		"other values are in hex": {
-			name(rdn(attr(oidOther, asn1.TagOctetString, "Hi"))), "1.3.6.1.4.1.1466.0=#04024869"},
+			name(rdn(attr(oidOther, asn1.TagOctetString, "Hi"))), "1.3.6.1.4.1.1466.0=#04024869",
+		},
 		"values of a class of their own are in hex": {
-			name(rdn(attr(oidOther, 0x80, "Hi"))), "1.3.6.1.4.1.1466.0=#80024869"},
+			name(rdn(attr(oidOther, 0x80, "Hi"))), "1.3.6.1.4.1.1466.0=#80024869",
+		},
 	} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
@@ -286,8 +294,10 @@ func TestKeyDependsOnNothingButTheAttributes(t *testing.T) {
 			t.Errorf("%s: key %q, want %q", same, got, key)
 		}
 	}
-	for _, other := range []string{"CN=a,OU=b", "CN=a,OU=b,O=acme", "CN=a,OU=b,O=Acme,O=Acme", "CN=b,OU=a,O=Acme",
-		`CN=a\, OU\=b\, O\=Acme`, "CN=a,OU=b,O=Acme,1.2.3=#0500"} {
+	for _, other := range []string{
+		"CN=a,OU=b", "CN=a,OU=b,O=acme", "CN=a,OU=b,O=Acme,O=Acme", "CN=b,OU=a,O=Acme",
+		`CN=a\, OU\=b\, O\=Acme`, "CN=a,OU=b,O=Acme,1.2.3=#0500",
+	} {
 		if got := mustDN(t, other).Key(); got == key {
 			t.Errorf("%s has the same key", other)
 		}

@@ -27,6 +27,7 @@ func (p *Pattern) NearestMiss(dn *DN) string {
 		findings = p.missRDN(dn)
 	case Exact:
 		findings = p.missExact(dn)
+	case Ant: // a text has no parts to compare
 	}
 	if len(findings) == 0 {
 		findings = []string{fmt.Sprintf("expected %s, presented %s", quote(p.text), quote(dn.String()))}

@@ -1,7 +1,7 @@
 package identity_test
 
 import (
-	"crypto/sha1" //nolint:gosec // see identity.SHA1
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -38,7 +38,7 @@ func TestOf(t *testing.T) {
 	if id.SHA256() != sha256.Sum256(cert.Raw) || id.SHA256() != identity.Thumbprint(cert) {
 		t.Errorf("SHA-256 %s", id.SHA256())
 	}
-	if id.SHA1() != sha1.Sum(cert.Raw) { //nolint:gosec // see identity.SHA1
+	if id.SHA1() != sha1.Sum(cert.Raw) {
 		t.Errorf("SHA-1 %s", id.SHA1())
 	}
 	if id.SPKI() != sha256.Sum256(cert.RawSubjectPublicKeyInfo) {

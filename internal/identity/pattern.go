@@ -158,6 +158,7 @@ func (p *Pattern) MatchAnyRendering(dn *DN) bool {
 		return p.matchRDN(dn, p.open)
 	case Ant:
 		return slices.ContainsFunc(dn.renderings(), p.ant.match)
+	case Exact:
 	}
 	return p.Match(dn)
 }
@@ -167,6 +168,9 @@ func (p *Pattern) MatchAnyRendering(dn *DN) bool {
 func (p *Pattern) CrossesAttributes() bool {
 	return p != nil && p.syntax == Ant && strings.ContainsAny(p.text, "*?")
 }
+
+// Open reports whether the pattern admits attribute types that it does not name: it ends in ",*". Only RDN patterns can.
+func (p *Pattern) Open() bool { return p != nil && p.open }
 
 // Key returns the DN.Key of every name that the pattern can match, for an index, and true; or "" and false when names
 // with different keys can match. The key alone decides nothing: Match what the index finds.

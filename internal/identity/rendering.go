@@ -4,6 +4,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -38,10 +39,14 @@ var canonicalStyle = style{separator: ",", plus: "+"}
 var usualWords = []map[string]string{
 	nil,
 	{"2.5.4.4": "SN", "2.5.4.42": "GN"},
-	{oidEmailAddress: "EMAILADDRESS", "2.5.4.4": "SURNAME", "2.5.4.5": "SERIALNUMBER", "2.5.4.12": "T",
-		"2.5.4.42": "GIVENNAME", "2.5.4.43": "INITIALS", "2.5.4.44": "GENERATION", "2.5.4.46": "DNQ"},
-	{oidEmailAddress: "E", "2.5.4.4": "SN", "2.5.4.5": "SERIALNUMBER", "2.5.4.12": "T", "2.5.4.42": "G",
-		"2.5.4.43": "I"},
+	{
+		oidEmailAddress: "EMAILADDRESS", "2.5.4.4": "SURNAME", "2.5.4.5": "SERIALNUMBER", "2.5.4.12": "T",
+		"2.5.4.42": "GIVENNAME", "2.5.4.43": "INITIALS", "2.5.4.44": "GENERATION", "2.5.4.46": "DNQ",
+	},
+	{
+		oidEmailAddress: "E", "2.5.4.4": "SN", "2.5.4.5": "SERIALNUMBER", "2.5.4.12": "T", "2.5.4.42": "G",
+		"2.5.4.43": "I",
+	},
 	{oidEmailAddress: "E", "2.5.4.4": "SURNAME", "2.5.4.5": "SERIALNUMBER", "2.5.4.12": "T", "2.5.4.42": "GIVENNAME"},
 	{oidEmailAddress: "Email", "2.5.4.4": "SN", "2.5.4.5": "SERIALNUMBER", "2.5.4.42": "GN"},
 	{oidEmailAddress: "EMAIL", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.42": "GN"},
@@ -88,9 +93,7 @@ func usualRenderings(attributes []attribute, canonical rendering) []rendering {
 
 func withWord(words map[string]string, oid, word string) map[string]string {
 	all := map[string]string{}
-	for o, w := range words {
-		all[o] = w
-	}
+	maps.Copy(all, words)
 	all[oid] = word
 	return all
 }

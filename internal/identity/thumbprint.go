@@ -92,7 +92,7 @@ func parseDigest(dst []byte, text, algorithm string) error {
 	if label != "" && label != algorithm {
 		return fmt.Errorf("labelled %s, want %s", label, algorithm)
 	}
-	hexDigits := strings.NewReplacer(":", "", "-", "").Replace(digits)
+	hexDigits := strings.ReplaceAll(strings.ReplaceAll(digits, ":", ""), "-", "")
 	if hexDigits == "" {
 		return fmt.Errorf("empty %s thumbprint", algorithm)
 	}

@@ -357,9 +357,9 @@ func hiddenDots(text string) bool {
 
 // matchReserved returns what a path in normal form is matched as: reserved characters raw. It stops after max octets,
 // because no prefix is longer.
-func matchReserved(text string, max int) string {
-	b := make([]byte, 0, min(len(text), max))
-	for i := 0; i < len(text) && len(b) < max; i++ {
+func matchReserved(text string, most int) string {
+	b := make([]byte, 0, min(len(text), most))
+	for i := 0; i < len(text) && len(b) < most; i++ {
 		c := text[i]
 		if c == '%' {
 			if d := unhex(text[i+1])<<4 | unhex(text[i+2]); d < 0x80 && reserved(d) {

@@ -82,7 +82,7 @@ func NewTable[T any](entries []Entry[T]) *Table[T] {
 		}
 		key := e.Prefix.key()
 		t.longest = max(t.longest, len(key))
-		t.reserved = t.reserved || strings.IndexFunc(key, func(r rune) bool { return r < 0x80 && reserved(byte(r)) }) >= 0
+		t.reserved = t.reserved || slices.ContainsFunc([]byte(key), reserved)
 		if len(e.Hosts) == 0 {
 			if t.any == nil {
 				t.any = &prefixes[T]{}

@@ -235,8 +235,12 @@ func TestZeroValuesMatchNothing(t *testing.T) {
 func TestLookupAllocatesNothing(t *testing.T) {
 	tab := bigTable(t, 1000)
 	for _, tt := range []struct{ host, path string }{
-		{"h7.example.test", "/p7/items"}, {"x.z7.example.test", "/p7"}, {"nowhere.invalid", "/shared/p7/x"},
-		{"nowhere.invalid", "/nothing"}, {"h7.example.test", "/a%40b"}, {"a", "/" + strings.Repeat("a/", 4000)},
+		{"h7.example.test", "/p7/items"},
+		{"x.z7.example.test", "/p7"},
+		{"nowhere.invalid", "/shared/p7/x"},
+		{"nowhere.invalid", "/nothing"},
+		{"h7.example.test", "/a%40b"},
+		{"a", "/" + strings.Repeat("a/", 4000)},
 	} {
 		p := path(t, tt.path)
 		if n := testing.AllocsPerRun(100, func() { tab.Lookup(tt.host, p) }); n != 0 {
