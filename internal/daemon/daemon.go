@@ -9,7 +9,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -47,7 +46,8 @@ type Checked struct {
 	Unbuilt []config.Error
 }
 
-// Check loads and compiles a document without running it. The error is a config.ErrorList when the document is wrong.
+// Check loads and compiles a document without running it. The error is a config.ErrorList when the document is wrong,
+// and says why the path could not be read otherwise.
 func Check(path string, options config.Options, previous *gateway.Snapshot, clock *gateway.Clock) (*Checked, error) {
 	doc, err := config.Load(path, options)
 	if err != nil {
@@ -56,7 +56,7 @@ func Check(path string, options config.Options, previous *gateway.Snapshot, cloc
 	c := &Checked{Document: doc, Unbuilt: gateway.Unbuilt(doc)}
 	c.Snapshot, err = gateway.Compile(doc, previous, clock)
 	if err != nil {
-		return nil, fmt.Errorf("compile %s: %w", path, err)
+		return nil, err
 	}
 	return c, nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +17,8 @@ import (
 
 // Compile turns a checked document into a snapshot. It reads nothing but its arguments and changes neither of them. What
 // has the same content as in previous is taken over: verdict caches and connection pools live on. A nil previous is
-// the first compilation. All errors are reported at once; a document that config.Load accepted and Unbuilt has nothing
+// the first compilation. All errors are reported at once, as a
+// config.ErrorList; a document that config.Load accepted and Unbuilt has nothing
 // to say about compiles.
 func Compile(doc *config.Document, previous *Snapshot, clock *Clock) (*Snapshot, error) {
 	if previous == nil {
@@ -48,8 +48,8 @@ func Compile(doc *config.Document, previous *Snapshot, clock *Clock) (*Snapshot,
 	for i := range doc.Listeners {
 		c.compileTLS(&doc.Listeners[i])
 	}
-	if err := errors.Join(c.errs...); err != nil {
-		return nil, err
+	if len(c.errs) > 0 {
+		return nil, c.errs
 	}
 	return c.out, nil
 }
@@ -64,11 +64,12 @@ type compiler struct {
 	stores        map[string]*trust.Store // the usable ones
 	byFingerprint map[[32]byte]*trust.Set // of the previous generation
 	apis          []*api                  // in document order
-	errs          []error
+	errs          config.ErrorList
 }
 
-func (c *compiler) fail(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf(format, args...))
+// fail records what keeps the document from running, at a field of it.
+func (c *compiler) fail(field any, format string, args ...any) {
+	c.errs = append(c.errs, config.Error{Position: c.doc.Position(field), Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *compiler) compileStores() {
@@ -88,7 +89,7 @@ func (c *compiler) compileStores() {
 		}
 		store, err := trust.NewStore(cfg)
 		if err != nil {
-			c.fail("%s: trust store %q: %w", c.doc.Position(&ts.Anchors), ts.Name, err)
+			c.fail(&ts.Anchors, "%v", err)
 			continue
 		}
 		for _, w := range store.Warnings(c.clock.Now()) {
@@ -132,7 +133,7 @@ func (c *compiler) set(use trust.Purpose, names []string) (set *trust.Set, missi
 	}
 	fresh, err := trust.NewSet(use, stores...)
 	if err != nil {
-		c.fail("trust stores %q: %w", names, err)
+		c.fail(&c.doc.TrustStores, "trust stores %q: %v", names, err)
 		return nil, names[0]
 	}
 	if old, ok := c.byFingerprint[fresh.Fingerprint()]; ok {
@@ -161,7 +162,7 @@ func (c *compiler) compileUpstreams() {
 		}
 		compiled, err := upstream.Renew(c.previous.upstreams[u.Name], cfg)
 		if err != nil {
-			c.fail("%s: %w", c.doc.Position(&u.Targets), err)
+			c.fail(&u.Targets, "%v", err)
 			continue
 		}
 		c.out.upstreams[u.Name] = compiled
@@ -279,7 +280,7 @@ func (c *compiler) compileTLS(l *config.Listener) {
 		}
 	})
 	if err != nil {
-		c.fail("%s: listener %q: server_names: %w", c.doc.Position(&l.TLS.Profiles), l.Name, err)
+		c.fail(&l.TLS.Profiles, "listener %q: server_names: %v", l.Name, err)
 	}
 	out.profiles = profiles
 }
@@ -359,7 +360,7 @@ func (c *compiler) tlsConfig(l *listener, p *profile, version config.TLSVersion,
 		}
 	}
 	if len(out.Certificates) == 0 {
-		c.fail("listener %q has no usable credential among %q", l.name, credentials)
+		c.fail(&c.doc.Listeners[l.index].TLS.Credentials, "listener %q has no usable credential among %q", l.name, credentials)
 	}
 	switch p.clientAuth {
 	case config.ClientAuthNone:

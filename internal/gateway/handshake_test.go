@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +181,35 @@ func TestARequestIsJudgedByTheTrustOfTheMoment(t *testing.T) {
 		s.apply(strings.Replace(firstDocument, "mode: required, trust: [partners], allow", "mode: required, trust: [partners], deny: [{common_name: partner-a}], allow", 1))
 		c.get("https://localhost/orders/").is(t, 403, "certificate_denied")
 		c.get("https://localhost/open/").is(t, 200, "")
+	}
+}
+
+func TestTheConnectionOfACallerWhoFellEndsAndOneRefusedForAnAPIStays(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []int{1, 2} {
+		s := newSite(t, firstDocument)
+		c := s.caller("public", "localhost", s.a)
+		if protocol == 2 {
+			c.http2()
+		}
+		reused := func() (again bool) {
+			trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { again = i.Reused }}
+			c.get("https://localhost/orders/", func(r *http.Request) { *r = *r.WithContext(httptrace.WithClientTrace(r.Context(), trace)) })
+			return again
+		}
+		reused()
+		s.apply(strings.Replace(firstDocument, "required, trust: [partners], allow", "required, trust: [partners], deny: [{common_name: partner-a}], allow", 1))
+		reused() // denied, on the open connection
+		if !reused() {
+			t.Errorf("HTTP/%d: a refusal for one API ended the connection", protocol)
+		}
+		s.apply(strings.Replace(firstDocument, "file: ca.pem", "file: stranger-ca.pem", 1))
+		if !reused() { // untrusted now, on the open connection
+			t.Errorf("HTTP/%d: the connection had ended before the evidence fell", protocol)
+		}
+		if reused() {
+			t.Errorf("HTTP/%d: the connection of a caller who fell is still used", protocol)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ type exchange struct {
 	record   record
 
 	target *upstream.Target
-	sent   time.Time
+	out    *response
 }
 
 type exchangeKey struct{}
@@ -185,18 +185,19 @@ type proxy struct {
 func newProxy(g *Gateway) proxy {
 	p := proxy{g: g}
 	p.reverse = &httputil.ReverseProxy{
-		Rewrite:       rewrite,
-		Transport:     roundTripper{},
-		FlushInterval: -1, // what an upstream sends goes on at once
-		BufferPool:    newBufferPool(),
-		ErrorLog:      slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
-		ErrorHandler:  upstreamFailed,
+		Rewrite:        rewrite,
+		Transport:      roundTripper{},
+		ModifyResponse: answered,
+		FlushInterval:  -1, // what an upstream sends goes on at once
+		BufferPool:     newBufferPool(),
+		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+		ErrorHandler:   upstreamFailed,
 	}
 	return p
 }
 
 func (p proxy) serve(x *exchange, w *response, r *http.Request) {
-	x.target = x.outcome.api.upstream.Pick()
+	x.target, x.out = x.outcome.api.upstream.Pick(), w
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 }
 
@@ -242,10 +243,23 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok || x.target == nil || r.URL.Host == "" {
 		return nil, errors.New("the request has no target")
 	}
-	x.sent = time.Now()
+	sent := time.Now()
 	response, err := x.target.RoundTrip(r)
-	x.record.upstream = time.Since(x.sent)
+	x.record.upstream = time.Since(sent)
 	return response, err
+}
+
+// answered looks at a target's answer before it goes on.
+func answered(r *http.Response) error {
+	x, ok := r.Request.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return errors.New("the answer belongs to no request")
+	}
+	if r.StatusCode == http.StatusSwitchingProtocols {
+		x.out.status = r.StatusCode // what follows is written past the response
+	}
+	r.Header.Set("X-Request-ID", x.record.id)
+	return nil
 }
 
 // upstreamFailed answers for a target that did not. What went wrong is for the log alone.
