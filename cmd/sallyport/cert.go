@@ -17,7 +17,6 @@ func certCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cert",
 		Short: "Look at certificates",
-		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(certVerifyCommand())
 	return cmd
@@ -106,7 +105,11 @@ func certVerify(anchors, intermediates []string, leaf, at, purpose string) (*ver
 	if err != nil {
 		return nil, fmt.Errorf("--trust: %w", err)
 	}
-	set, err := trust.NewSet(use, store)
+	judged := use
+	if use == trust.Any { // the store asks for no purpose; a set still wants to know whom it judges
+		judged = trust.ClientAuth
+	}
+	set, err := trust.NewSet(judged, store)
 	if err != nil {
 		return nil, fmt.Errorf("--trust: %w", err)
 	}

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"strings"
+	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +38,9 @@ gateway on loopback, and prints what to try. It ends with Ctrl-C and removes the
 }
 
 func runDemo(ctx context.Context, address string, out io.Writer) (err error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("--address %q: want host:port, such as 127.0.0.1:8443", address)
+	}
 	dir, err := os.MkdirTemp("", "sallyport-demo-")
 	if err != nil {
 		return err
@@ -66,14 +73,15 @@ func runDemo(ctx context.Context, address string, out io.Writer) (err error) {
 func freeAddress(ctx context.Context, address string) string {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
+	if errors.Is(err, syscall.EADDRINUSE) {
 		host, _, splitErr := net.SplitHostPort(address)
 		if splitErr != nil {
-			return address // Run says what is wrong with it
-		}
-		if l, err = config.Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err != nil {
 			return address
 		}
+		l, err = config.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return address // Run says what is wrong with it
 	}
 	defer l.Close() //nolint:errcheck // it was never used
 	return l.Addr().String()
@@ -86,9 +94,14 @@ func writeInvitation(w io.Writer, site demo.Site, address string) {
 		port = "8443"
 	}
 	url := "https://localhost:" + port + "/orders/"
-	curl := fmt.Sprintf("curl --silent --show-error --cacert %s", site.Path("ca.pem"))
+	file := func(name string) string { return shellWord(site.Path(name)) }
+	curl := "curl --silent --show-error --cacert " + file("ca.pem")
 	caller := func(name string) string {
-		return fmt.Sprintf("%s --cert %s --key %s %s", curl, site.Path(name+".pem"), site.Path(name+".key"), url)
+		return fmt.Sprintf("%s --cert %s --key %s %s", curl, file(name+".pem"), file(name+".key"), url)
+	}
+	program, err := os.Executable() // absolute: the other terminal may be elsewhere
+	if err != nil {
+		program = os.Args[0]
 	}
 	fmt.Fprintf(w, `
 Sallyport listens on %s; a backend behind it echoes what it gets. Try in another terminal:
@@ -114,5 +127,16 @@ Why a request was refused: in the log line below that has the request_id of the 
 Ctrl-C ends it and removes %s.
 
 `, address, caller("partner-a"), curl, url, caller("stranger"), caller("partner-b"), curl, port,
-		os.Args[0], site.Config, site.Path("partner-b.pem"), url, site.Dir)
+		shellWord(program), shellWord(site.Config), file("partner-b.pem"), url, site.Dir)
+}
+
+// shellWord writes a text so that a POSIX shell reads it as one word.
+func shellWord(text string) string {
+	special := func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%,=", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}
+	if text != "" && !strings.ContainsFunc(text, special) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -67,10 +67,32 @@ func command() *cobra.Command {
 tells the backend who is calling, and says why whenever it refuses.
 
 Exit codes: 0 done or allowed, 1 refused or invalid, 2 wrong usage, or input and output that failed.`,
-		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(runCommand(), demoCommand(), validateCommand(), explainCommand(), certCommand(), versionCommand())
+	refuseUnknownWords(root)
 	return root
+}
+
+// refuseUnknownWords makes what is no command an error everywhere. By itself cobra shows the help of a command that only
+// has subcommands, and is content: a script with a misspelt "cert verify" would go on as if the answer were yes.
+func refuseUnknownWords(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch {
+		case cmd.Name() == "help":
+			cmd.Args = func(_ *cobra.Command, topic []string) error {
+				_, rest, err := root.Find(topic)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("unknown help topic %q", rest[0])
+				}
+				return err
+			}
+		case cmd.HasSubCommands():
+			cmd.Args = cobra.NoArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }

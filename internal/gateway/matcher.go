@@ -238,7 +238,7 @@ func (l *matchList) describe(i int) string {
 
 // nearestMiss says how close the list came, in one sentence: the first DN pattern that did not match and why.
 func (l *matchList) nearestMiss(id *identity.Identity) string {
-	for _, i := range l.rest {
+	for i := range l.entries {
 		p := &l.entries[i].Parsed
 		if p.Subject != nil && !p.Subject.Match(id.Subject()) {
 			return "subject " + p.Subject.String() + ": " + p.Subject.NearestMiss(id.Subject())
