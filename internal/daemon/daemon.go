@@ -204,4 +204,7 @@ func (d *daemon) remark(c *Checked) {
 	for _, n := range c.Snapshot.Notes() {
 		d.log.Warn("configuration", slog.String("note", n))
 	}
+	if broken := c.Snapshot.Broken(); len(broken) > 0 {
+		d.log.Warn("serving partially: these APIs refuse every request", slog.Any("broken", broken))
+	}
 }

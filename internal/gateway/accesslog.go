@@ -78,20 +78,26 @@ func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
 		slog.String("path", pathForLog(v, o)),
 		slog.String("protocol", r.protocol),
 		slog.String("server_name", v.serverName),
-		slog.String("api", o.api.label()),
 	)
-	if o.api != nil && o.api.version != "" {
-		attrs = append(attrs, slog.String("api_version", o.api.version))
+	if o.api != nil {
+		attrs = append(attrs, slog.String("api", o.api.label()))
+		if o.api.version != "" {
+			attrs = append(attrs, slog.String("api_version", o.api.version))
+		}
 	}
 	if leaf := v.evidence.leaf(); leaf != nil {
-		attrs = append(attrs, certificateAttrs(leaf)...)
+		// What a certificate says is true only where it was validated and accepted; otherwise the caller is anonymous.
+		attrs = append(append(attrs, certificateAttrs(leaf)...), slog.Bool("client_accepted", o.caller.verdict != nil))
 	}
 	attrs = append(attrs, slog.String("decision", verdict), slog.String("reason", o.Reason.String()))
 	if o.Detail != "" {
-		attrs = append(attrs, slog.String("detail", o.Detail))
+		attrs = append(attrs, slog.String("detail", boundedDetail(o.Detail)))
 	}
 	if !o.wouldBe.Allowed() {
-		attrs = append(attrs, slog.String("would_be_reason", o.wouldBe.Reason.String()), slog.String("would_be_detail", o.wouldBe.Detail))
+		attrs = append(attrs, slog.String("would_be_reason", o.wouldBe.Reason.String()))
+		if o.wouldBe.Detail != "" {
+			attrs = append(attrs, slog.String("would_be_detail", boundedDetail(o.wouldBe.Detail)))
+		}
 	}
 	if r.failure != "" {
 		attrs = append(attrs, slog.String("failure", r.failure))
@@ -117,12 +123,16 @@ func pathForLog(v *view, o *outcome) string {
 }
 
 // bounded keeps what a caller chose from filling the log.
-func bounded(text string) string {
-	const most = 512
+func bounded(text string) string { return cut(text, 512) }
+
+// boundedDetail does the same for what the gateway says itself, which may quote certificates and peers.
+func boundedDetail(text string) string { return cut(text, 4096) }
+
+func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	return text[:most] + "..."
+	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
 func milliseconds(d time.Duration) float64 {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
+	"sallyport/internal/decision"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
 	"sallyport/internal/upstream"
@@ -92,10 +94,9 @@ func (c *compiler) compileStores() {
 			c.fail(&ts.Anchors, "%v", err)
 			continue
 		}
-		for _, w := range store.Warnings(c.clock.Now()) {
-			c.out.notes = append(c.out.notes, fmt.Sprintf("trust store %q: %s", ts.Name, w))
-		}
+		c.out.notes = append(c.out.notes, store.Warnings(c.clock.Now())...)
 		c.stores[ts.Name] = store
+		c.out.stores = append(c.out.stores, store)
 	}
 }
 
@@ -175,7 +176,7 @@ func (c *compiler) compileAPIs() {
 		a := &c.doc.APIs[i]
 		compiled := &api{
 			name: a.Name, version: a.Version, org: a.Org, methods: a.Methods,
-			upstream: c.out.upstreams[a.Upstream],
+			upstream: c.out.upstreams[a.Upstream], broken: passes,
 			bindings: make([]*binding, len(c.doc.Listeners)),
 		}
 		for _, ch := range a.AllowInPath {
@@ -183,15 +184,19 @@ func (c *compiler) compileAPIs() {
 		}
 		switch {
 		case a.Broken != nil:
-			compiled.broken = a.Broken.Error()
+			compiled.broken = decision.Decision{Reason: decision.TrustUnavailable, Detail: a.Broken.Error()}
 		case compiled.upstream == nil:
-			compiled.broken = fmt.Sprintf("upstream %q cannot be used", a.Upstream)
+			detail := fmt.Sprintf("upstream %q cannot be used", a.Upstream)
+			compiled.broken = decision.Decision{Reason: decision.UpstreamUnavailable, Detail: detail}
 		}
 		for li := range c.doc.Listeners {
 			l := &c.doc.Listeners[li]
 			if len(a.Listeners) == 0 || slices.Contains(a.Listeners, l.Name) {
 				compiled.bindings[li] = c.bind(l, a, compiled)
 			}
+		}
+		if !compiled.broken.Allowed() {
+			c.out.broken = append(c.out.broken, fmt.Sprintf("API %q: %s", a.Name, compiled.broken.Detail))
 		}
 		c.apis = append(c.apis, compiled)
 		entries = append(entries, route.Entry[*api]{Hosts: a.HostPatterns, Prefix: a.Prefix, Value: compiled})
@@ -227,8 +232,9 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *api) *binding {
 	}
 	set, missing := c.set(trust.ClientAuth, rules.Trust)
 	b.trust = set
-	if missing != "" && out.broken == "" {
-		out.broken = fmt.Sprintf("trust store %q cannot be used", missing)
+	if missing != "" && out.broken.Allowed() {
+		detail := fmt.Sprintf("trust store %q cannot be used", missing)
+		out.broken = decision.Decision{Reason: decision.TrustUnavailable, Detail: detail}
 	}
 	return b
 }
@@ -250,30 +256,20 @@ func (c *compiler) compileTLS(l *config.Listener) {
 	if l.TLS == nil {
 		return
 	}
-	out := c.out.byName[l.Name]
 	base := config.TLSProfile{ClientAuth: l.TLS.ClientAuth, Trust: l.TLS.Trust, MinVersion: l.TLS.MinVersion}
-	out.defaultProfile = c.profile(out, base, l.TLS.Credentials)
-	out.all = []*profile{out.defaultProfile}
+	profiles := []config.TLSProfile{base}
 	for _, p := range l.TLS.Profiles {
-		credentials := l.TLS.Credentials
-		if p.Credential != "" {
-			credentials = []string{p.Credential}
-		}
-		if p.ClientAuth == "" {
-			p.ClientAuth = base.ClientAuth
-		}
+		p.ClientAuth = cmp.Or(p.ClientAuth, base.ClientAuth)
+		p.MinVersion = cmp.Or(p.MinVersion, base.MinVersion)
 		if p.Trust == nil {
 			p.Trust = base.Trust
 		}
-		if p.MinVersion == "" {
-			p.MinVersion = base.MinVersion
-		}
-		out.all = append(out.all, c.profile(out, p, credentials))
+		profiles = append(profiles, p)
 	}
-	profiles, err := route.NewHostMap(func(yield func(route.HostPattern, *profile) bool) {
-		for i, p := range l.TLS.Profiles {
+	owner, err := route.NewHostMap(func(yield func(route.HostPattern, int) bool) {
+		for i, p := range profiles {
 			for _, h := range p.Hosts {
-				if !yield(h, out.all[i+1]) {
+				if !yield(h, i) {
 					return
 				}
 			}
@@ -281,69 +277,76 @@ func (c *compiler) compileTLS(l *config.Listener) {
 	})
 	if err != nil {
 		c.fail(&l.TLS.Profiles, "listener %q: server_names: %v", l.Name, err)
+		return
 	}
-	out.profiles = profiles
+	out := c.out.byName[l.Name]
+	for i := range profiles {
+		credentials := l.TLS.Credentials
+		if profiles[i].Credential != "" {
+			credentials = []string{profiles[i].Credential}
+		}
+		out.all = append(out.all, c.profile(out, profiles, i, owner, credentials))
+	}
+	out.defaultProfile, out.owner = out.all[0], owner
 }
 
-func (c *compiler) profile(l *listener, p config.TLSProfile, credentials []string) *profile {
+// profile compiles the i-th of a listener's profiles; the first is its default. owner says which profile a host has.
+func (c *compiler) profile(l *listener, profiles []config.TLSProfile, i int, owner route.HostMap[int], credentials []string) *profile {
+	p := &profiles[i]
 	names := make([]string, len(p.Hosts))
 	for i, h := range p.Hosts {
 		names[i] = h.String()
 	}
 	slices.Sort(names)
-	out := &profile{key: strings.Join(names, ","), clientAuth: p.ClientAuth}
-	if out.clientAuth == "" {
-		out.clientAuth = config.ClientAuthNone
-	}
+	out := &profile{key: strings.Join(names, ","), clientAuth: cmp.Or(p.ClientAuth, config.ClientAuthNone), gates: map[*trust.Set]*trust.Set{}}
 	out.fallback, _ = c.set(trust.ClientAuth, c.usable(p.Trust))
-	out.handshake, _ = c.set(trust.ClientAuth, c.usable(c.reachableTrust(l, p)))
+
+	accepted := slices.Clone(p.Trust)
+	var own [][]string // the trust of each API that can be reached, where it has some
+	for a := range c.doc.APIs {
+		if c.apis[a].bindings[l.index] == nil || !reaches(p, i, c.doc.APIs[a].HostPatterns, owner) {
+			continue
+		}
+		if names := c.doc.Rules(&c.doc.Listeners[l.index], &c.doc.APIs[a]).Trust; names != nil {
+			accepted, own = append(accepted, names...), append(own, names)
+		}
+	}
+	out.handshake, _ = c.set(trust.ClientAuth, c.usable(accepted))
+	out.gates[nil] = out.handshake
+	if out.fallback != nil {
+		out.gates[nil] = out.fallback
+	}
+	for _, names := range own {
+		if set, _ := c.set(trust.ClientAuth, names); set != nil && out.gates[set] == nil {
+			out.gates[set], _ = c.set(trust.ClientAuth, c.usable(slices.Concat(p.Trust, names)))
+		}
+	}
 	out.config = c.tlsConfig(l, out, p.MinVersion, credentials)
 	out.ticketID = ticketID(l, out)
 	return out
+}
+
+// reaches reports whether a request whose host has the i-th profile can be for one of the API's hosts.
+func reaches(p *config.TLSProfile, i int, hosts []route.HostPattern, owner route.HostMap[int]) bool {
+	if len(hosts) == 0 {
+		return true
+	}
+	for _, h := range hosts {
+		// The pattern itself is looked up like a host: a wildcard is below every wildcard that covers it. Zero is the default.
+		if best, _ := owner.Lookup(h.String()); best == i {
+			return true
+		}
+		if slices.ContainsFunc(p.Hosts, h.Covers) {
+			return true
+		}
+	}
+	return false
 }
 
 // usable drops the stores that are broken. It is for handshakes alone, which are never a verdict: the APIs that name a
 // broken store refuse by themselves.
 func (c *compiler) usable(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return c.stores[name] == nil })
-}
-
-// reachableTrust names the stores of every API that can be reached through a profile, and the profile's own.
-func (c *compiler) reachableTrust(l *listener, p config.TLSProfile) []string {
-	named := map[string]bool{}
-	for _, name := range p.Trust {
-		named[name] = true
-	}
-	for i := range c.doc.APIs {
-		a := &c.doc.APIs[i]
-		if c.apis[i].bindings[l.index] == nil || !overlap(p.Hosts, a.HostPatterns) {
-			continue
-		}
-		for _, name := range c.doc.Rules(&c.doc.Listeners[l.index], a).Trust {
-			named[name] = true
-		}
-	}
-	names := make([]string, 0, len(named))
-	for name := range named {
-		names = append(names, name)
-	}
-	return names
-}
-
-// overlap reports whether a request for one of the profile's names can reach one of the API's hosts. Without names the
-// profile is the default, which clients without a server name use for every host.
-func overlap(names, hosts []route.HostPattern) bool {
-	if len(names) == 0 || len(hosts) == 0 {
-		return true
-	}
-	for _, n := range names {
-		for _, h := range hosts {
-			if n.Covers(h) || h.Covers(n) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (c *compiler) tlsConfig(l *listener, p *profile, version config.TLSVersion, credentials []string) *tls.Config {
@@ -369,9 +372,9 @@ func (c *compiler) tlsConfig(l *listener, p *profile, version config.TLSVersion,
 		out.ClientAuth = tls.RequestClientCert
 	case config.ClientAuthRequired:
 		out.ClientAuth = tls.RequireAnyClientCert
+		out.VerifyConnection = p.verifyConnection(c.clock)
 	}
 	out.ClientCAs = announced(p.handshake)
-	out.VerifyConnection = p.verifyConnection(c.clock)
 	return out
 }
 

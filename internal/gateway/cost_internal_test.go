@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"os"
@@ -62,7 +63,7 @@ apis:
 	s.evidence = newEvidence(partner.Chain(), true)
 	s.view = view{
 		method: "GET", target: fmt.Sprintf("/api/%d/orders/7?x=1", n-1), authority: "localhost:8443",
-		listener: s.snapshot.byName["public"], overTLS: true, serverName: "localhost", evidence: s.evidence, now: time.Now(),
+		listener: s.snapshot.byName["public"], overTLS: true, tlsVersion: tls.VersionTLS13, serverName: "localhost", evidence: s.evidence, now: time.Now(),
 	}
 	return s
 }

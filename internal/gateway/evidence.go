@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"crypto/x509"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"sallyport/internal/certheader"
+	"sallyport/internal/decision"
 	"sallyport/internal/trust"
 )
 
@@ -16,9 +19,9 @@ type evidence struct {
 	asked bool         // the handshake asked for a certificate
 
 	memo atomic.Pointer[memo]
-	// held is true once any trust accepted the chain: from then on a refusal because of the evidence means that
-	// it fell, and the connection is closed.
-	held atomic.Bool
+
+	mu   sync.Mutex
+	held map[string]bool // the trust that accepted the chain at some time, by the names of its stores
 }
 
 func newEvidence(presented []*x509.Certificate, asked bool) *evidence {
@@ -73,7 +76,7 @@ func (e *evidence) judge(set *trust.Set, now time.Time) standing {
 func (e *evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) standing {
 	s := standing{set: set, verdict: set.Verify(e.chain, now)}
 	if s.verdict.Reason.Allowed() {
-		e.held.Store(true)
+		e.hold(set)
 		path := s.verdict.Path
 		s.clientCert = certheader.ClientCert(path[0])
 		if len(path) > 2 { // the leaf is told apart, the anchor is the backend's to know
@@ -99,4 +102,36 @@ func (e *evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) standing 
 	}
 	e.memo.CompareAndSwap(old, fresh) // whoever lost computed the same thing; it is in the set's own cache
 	return s
+}
+
+// hold remembers that a set accepted the chain.
+func (e *evidence) hold(set *trust.Set) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.held == nil {
+		e.held = map[string]bool{}
+	}
+	e.held[storeNames(set)] = true
+}
+
+// fell reports whether a refusal means that the evidence fell: the same stores had accepted it on this connection before,
+// whatever they hold by now. A refusal by stores that never accepted it is one API's affair and leaves the connection.
+func (e *evidence) fell(set *trust.Set, r decision.Reason) bool {
+	switch r { //nolint:exhaustive // every other reason is not about the evidence alone
+	case decision.CertificateRevoked, decision.CertificateExpired, decision.CertificateUntrusted,
+		decision.RevocationUnknown, decision.CertificateWeak, decision.CertificateChain:
+	default:
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.held[storeNames(set)]
+}
+
+func storeNames(set *trust.Set) string {
+	var names strings.Builder
+	for _, s := range set.Stores() {
+		names.WriteString(s.Name() + "\x00")
+	}
+	return names.String()
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -118,9 +119,10 @@ func (v *view) pretendHandshake(host string, presented []*x509.Certificate, e *E
 		v.evidence = newEvidence(presented, true)
 		t.Addf("evidence", decision.Info, "a TLS certificate, %d in its chain", len(presented))
 	}
-	if d := p.gate(v.evidence, v.now, t); !d.Allowed() {
+	v.tlsVersion = tls.VersionTLS13
+	if j := p.admits(v.evidence, v.now, t); !j.Allowed() {
 		e.Handshake = true
-		return &d
+		return &j.Decision
 	}
 	return nil
 }
@@ -160,8 +162,9 @@ func (s *Snapshot) listenerFor(name string, target *url.URL, overTLS bool) (*lis
 		}
 		return l, nil
 	}
-	port := target.Port()
+	port, given := target.Port(), true
 	if port == "" {
+		given = false
 		port = map[bool]string{true: "443", false: "80"}[overTLS]
 	}
 	var byPort, byScheme []*listener
@@ -175,9 +178,12 @@ func (s *Snapshot) listenerFor(name string, target *url.URL, overTLS bool) (*lis
 			byPort = append(byPort, l)
 		}
 	}
+	anyPort := func(l *listener) bool { return strings.HasSuffix(l.address, ":0") }
 	switch {
 	case len(byPort) == 1:
 		return byPort[0], nil
+	case given && len(byPort) == 0 && len(byScheme) > 0 && !slices.ContainsFunc(byScheme, anyPort):
+		return nil, fmt.Errorf("no listener that speaks %s has port %s; say with --listener which one is meant", target.Scheme, port)
 	case len(byScheme) == 1:
 		return byScheme[0], nil
 	case len(byScheme) == 0:

@@ -136,6 +136,7 @@ credentials:
 		{gateway.Question{URL: "https://localhost/", Listener: "plain"}, "TLS"},
 		{gateway.Question{URL: "http://localhost/", Listener: "public"}, "TLS"},
 		{gateway.Question{URL: "https://localhost/"}, "--listener"},
+		{gateway.Question{URL: "ftp://localhost/", Listener: "public"}, "http"},
 	} {
 		if e, err := s.gateway.Snapshot().Explain(c.q, gateway.NewClock(nil)); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v %v", c.q, e, err)

@@ -27,7 +27,6 @@ type Gateway struct {
 	log, access *slog.Logger
 	clock       *Clock
 	snapshot    atomic.Pointer[Snapshot]
-	ids         requestIDs
 	tickets     tickets
 	proxy       proxy
 
@@ -42,7 +41,7 @@ func New(o Options) *Gateway {
 	if o.Clock == nil {
 		o.Clock = NewClock(nil)
 	}
-	g := &Gateway{log: o.Log, access: o.Access, clock: o.Clock, sockets: map[string]*socket{}, ids: newRequestIDs()}
+	g := &Gateway{log: o.Log, access: o.Access, clock: o.Clock, sockets: map[string]*socket{}}
 	g.proxy = newProxy(g)
 	return g
 }
@@ -129,10 +128,13 @@ const retireTimeout = 30 * time.Second
 func (g *Gateway) retire(address string) {
 	s := g.sockets[address]
 	delete(g.sockets, address)
+	if err := s.close(); err != nil {
+		g.log.Warn("close listener", slog.String("address", address), slog.Any("error", err))
+	}
 	g.drains.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
 		defer cancel()
-		if err := s.stop(ctx); err != nil {
+		if err := s.drain(ctx); err != nil {
 			g.log.Warn("listener retired before its requests ended", slog.String("address", address), slog.Any("error", err))
 		}
 	})
@@ -144,12 +146,22 @@ func (g *Gateway) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	steppedBack := false
+	known := map[string]bool{} // warnings that were said
+	for _, w := range g.warnings() {
+		known[w] = true // whoever put the snapshot to work said them
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 			g.tickets.rotate(g.clock.Now())
+			for _, w := range g.warnings() {
+				if !known[w] {
+					known[w] = true
+					g.log.Warn("trust", slog.String("note", w))
+				}
+			}
 			if back := g.clock.SteppedBack(); back != steppedBack {
 				steppedBack = back
 				if back {
@@ -158,6 +170,15 @@ func (g *Gateway) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// warnings are those of the running snapshot, none before the first.
+func (g *Gateway) warnings() []string {
+	s := g.snapshot.Load()
+	if s == nil {
+		return nil
+	}
+	return s.warnings(g.clock.Now())
 }
 
 // Shutdown stops accepting, lets requests end until ctx does, then closes every connection. It returns the context's
@@ -169,7 +190,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(g.sockets))
 	for i, s := range slices.Collect(maps.Values(g.sockets)) {
-		wg.Go(func() { errs[i] = s.stop(ctx) })
+		wg.Go(func() { errs[i] = errors.Join(s.close(), s.drain(ctx)) })
 	}
 	wg.Wait()
 	clear(g.sockets)

@@ -49,7 +49,7 @@ func newSite(t *testing.T, document string) *site {
 	s.outsider = s.stranger.Leaf(t, testpki.Options{CommonName: "partner-a"})
 	s.ca.Write(t, s.dir, "ca")
 	s.stranger.Write(t, s.dir, "stranger-ca")
-	s.ca.Leaf(t, testpki.Options{CommonName: "server", Hosts: []string{"localhost", "*.example.test", "*.b2b.example.test", "127.0.0.1"}}).Write(t, s.dir, "server")
+	s.ca.Leaf(t, testpki.Options{CommonName: "server", Hosts: []string{"localhost", "*.example.test", "*.b2b.example.test", "*.strict.example.test", "127.0.0.1"}}).Write(t, s.dir, "server")
 
 	s.gateway = gateway.New(gateway.Options{
 		Log:    slog.New(slog.NewJSONHandler(s.records, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -354,4 +354,26 @@ func writeFile(t *testing.T, dir, name, text string) {
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// rawBackend answers every connection with the same bytes, once it has read a request's head, and returns its address.
+func rawBackend(t *testing.T, answer string) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, answer)
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String()
 }

@@ -13,28 +13,43 @@ var forwarding = map[string]bool{
 	"forwarded": true, "x-forwarded": true, "x-forwarded-for": true, "x-forwarded-host": true,
 	"x-forwarded-proto": true, "x-forwarded-port": true, "x-forwarded-by": true, "x-forwarded-server": true,
 	"x-forwarded-ssl": true, "x-forwarded-scheme": true, "x-real-ip": true, "x-request-id": true, "x-original-url": true,
-	"x-rewrite-url": true, "x-original-host": true,
+	"x-rewrite-url": true, "x-original-host": true, "x-original-path": true, "x-original-uri": true,
+	"x-forwarded-uri": true, "x-forwarded-path": true, "x-forwarded-prefix": true, "x-forwarded-method": true,
 }
 
-// longestForwarding is the length of the longest name in forwarding.
-const longestForwarding = 17
+// methodOverrides are the fields by which some backends take a request for one with another method. Where the method
+// decides about an API they would decide something else than was judged.
+var methodOverrides = map[string]bool{"x-http-method": true, "x-http-method-override": true, "x-method-override": true}
+
+// longestName is the length of the longest name in the two sets above.
+const longestName = 22
 
 // strip removes every field that tells a backend who is calling, in any spelling, whoever sent it. It is the only place
 // where such fields are removed, and it runs on headers and trailers of every request before identify.
 func strip(h header) {
 	for name := range h {
-		if certheader.Identity(name) || isForwarding(name) {
+		if certheader.Identity(name) || isOneOf(forwarding, name) {
 			delete(h, name)
 		}
 	}
 }
 
-func isForwarding(name string) bool {
-	if len(name) > longestForwarding {
+// stripMethodOverrides removes the fields that change a request's method behind the gateway's back.
+func stripMethodOverrides(h header) {
+	for name := range h {
+		if isOneOf(methodOverrides, name) {
+			delete(h, name)
+		}
+	}
+}
+
+// isOneOf reports whether a name, in any spelling, is in a set.
+func isOneOf(set map[string]bool, name string) bool {
+	if len(name) > longestName {
 		return false
 	}
-	var buf [longestForwarding]byte
-	return forwarding[string(certheader.Fold(buf[:0], name))]
+	var buf [longestName]byte
+	return set[string(certheader.Fold(buf[:0], name))]
 }
 
 // caller is what the backend is told about the sender of a request.
@@ -56,7 +71,9 @@ func identify(h header, c *caller) {
 		h[name] = values[n-1 : n : n]
 	}
 	set("X-Forwarded-For", c.remote)
-	set("X-Forwarded-Host", c.host)
+	if c.host != "" {
+		set("X-Forwarded-Host", c.host)
+	}
 	set("X-Forwarded-Proto", c.scheme)
 	set("X-Request-Id", c.requestID)
 	if c.clientCert != "" {

@@ -15,6 +15,7 @@ import (
 type judgement struct {
 	decision.Decision
 	caller standing // its verdict is nil for an anonymous caller
+	fell   bool     // trust that had accepted the evidence refuses it now
 }
 
 var anonymous = judgement{Decision: passes}
@@ -52,7 +53,9 @@ func (b *binding) judge(p *profile, ev *evidence, now time.Time, t *decision.Tra
 		s = ev.judge(set, now)
 	}
 	if !s.verdict.Reason.Allowed() {
-		return b.invalid(s.verdict, t)
+		j := b.invalid(s.verdict, t)
+		j.fell = !j.Allowed() && ev.fell(set, j.Reason)
+		return j
 	}
 	return b.lists(s, t)
 }
@@ -124,29 +127,45 @@ func (b *binding) notAllowed(id *identity.Identity) string {
 }
 
 // gate holds a profile's client_auth: required against every request for its server names, whatever the handshake of the
-// connection was: a connection that is older than the rule, or that named no server, has passed no such handshake.
-func (p *profile) gate(ev *evidence, now time.Time, t *decision.Trace) decision.Decision {
+// connection was: one that is older than the rule, or that named no server, has passed no such handshake. What counts is
+// the profile's own trust and that of the API, not what the handshake had to accept for the sake of other APIs.
+func (p *profile) gate(b *binding, ev *evidence, now time.Time, t *decision.Trace) judgement {
 	if !p.insists() {
-		return passes
+		return anonymous
 	}
-	if !ev.presented() {
-		t.Add("handshake", decision.Fail, "the TLS profile requires a client certificate and none was presented")
-		return decision.Decision{Reason: decision.CertificateMissing, Detail: "the TLS profile requires a client certificate"}
-	}
+	set := p.gates[b.trust]
 	var v *trust.Verdict
 	if t.Enabled() {
-		v = p.handshake.Explain(ev.chain, now, nil)
+		v = set.Explain(ev.chain, now, nil)
 	} else {
-		v = ev.judge(p.handshake, now).verdict
+		v = ev.judge(set, now).verdict
 	}
+	return admitted(v, ev, set, t)
+}
+
+// admits says whether the handshake of a profile accepts the evidence.
+func (p *profile) admits(ev *evidence, now time.Time, t *decision.Trace) judgement {
+	switch {
+	case !p.insists():
+		return anonymous
+	case !ev.presented():
+		t.Add("handshake", decision.Fail, insistsText)
+		return refuse(decision.CertificateMissing, insistsText)
+	}
+	return admitted(p.handshake.Explain(ev.chain, now, nil), ev, p.handshake, t)
+}
+
+func admitted(v *trust.Verdict, ev *evidence, set *trust.Set, t *decision.Trace) judgement {
 	if !v.Reason.Allowed() {
 		if t.Enabled() {
 			t.Addf("handshake", decision.Fail, "the TLS profile requires a client certificate that its trust accepts: %s", v.Detail)
 		}
-		return decision.Decision{Reason: v.Reason, Detail: v.Detail}
+		j := refuse(v.Reason, v.Detail)
+		j.fell = ev.fell(set, v.Reason)
+		return j
 	}
 	if t.Enabled() {
-		t.Addf("handshake", decision.Pass, "trust store %q accepts the certificate", v.Store)
+		t.Addf("handshake", decision.Pass, "the TLS profile requires a client certificate; trust store %q accepts it", v.Store)
 	}
-	return passes
+	return anonymous
 }

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"sallyport/internal/decision"
@@ -57,13 +59,17 @@ func (s *socket) start() {
 	go s.server.serve(readyListener{s})
 }
 
-// stop ends accepting, then waits for requests until ctx ends, then closes what is left.
-func (s *socket) stop(ctx context.Context) error {
+// close ends accepting, at once; requests go on.
+func (s *socket) close() error {
 	s.closer.Do(func() { close(s.done) })
-	err := s.listener.Close()
+	return s.listener.Close()
+}
+
+// drain waits for requests until ctx ends, then closes what is left. The socket is closed.
+func (s *socket) drain(ctx context.Context) error {
 	s.cancel()
 	s.handshakes.Wait()
-	return errors.Join(err, s.server.stop(ctx))
+	return s.server.stop(ctx)
 }
 
 func (s *socket) accept(ctx context.Context) {
@@ -120,7 +126,7 @@ func (s *socket) handshake(ctx context.Context, c *conn) {
 		return
 	}
 	state := t.ConnectionState()
-	c.overTLS = true
+	c.overTLS, c.tlsVersion = true, state.Version
 	c.evidence = newEvidence(state.PeerCertificates, c.profile.asks())
 	s.deliver(t)
 }
@@ -144,22 +150,12 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 	return c.profile.config, nil
 }
 
-// verifyConnection returns crypto/tls's VerifyConnection of a profile. It runs on every handshake, resumed ones
-// included. Only a profile that insists refuses here; otherwise the verdict is there for the requests to come, each of
-// which is judged by its API.
+// verifyConnection returns crypto/tls's VerifyConnection of a profile that insists on a certificate. It runs on every
+// handshake, resumed ones included. Where a certificate is only asked for, the handshake judges nothing: what it found
+// would be judged again by each API's own trust, and whoever sends hostile chains would be served twice.
 func (p *profile) verifyConnection(clock *Clock) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
-		if len(state.PeerCertificates) == 0 {
-			if p.insists() {
-				return (&trust.Verdict{Reason: decision.CertificateMissing}).Err()
-			}
-			return nil
-		}
-		v := p.handshake.Verify(trust.NewChain(state.PeerCertificates), clock.Now())
-		if p.insists() {
-			return v.Err()
-		}
-		return nil
+		return p.handshake.Verify(trust.NewChain(state.PeerCertificates), clock.Now()).Err()
 	}
 }
 
@@ -180,8 +176,11 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
 	}
 	reason, detail, refused := handshakeReason(err)
 	if !refused {
-		attrs = append(attrs, slog.Any("error", err))
-		s.g.log.LogAttrs(context.Background(), slog.LevelDebug, "handshake", attrs...)
+		level := slog.LevelInfo // somebody wanted to speak TLS and could not
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			level = slog.LevelDebug // a scanner, a health check, an impatient client
+		}
+		s.g.log.LogAttrs(context.Background(), level, "handshake failed", append(attrs, slog.String("error", bounded(err.Error())))...)
 		return
 	}
 	if certs := t.ConnectionState().PeerCertificates; len(certs) > 0 {
@@ -189,7 +188,7 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
 	}
 	attrs = append(attrs, slog.String("decision", "deny"), slog.String("reason", reason.String()))
 	if detail != "" {
-		attrs = append(attrs, slog.String("detail", detail))
+		attrs = append(attrs, slog.String("detail", boundedDetail(detail)))
 	}
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
 }
@@ -235,6 +234,7 @@ type conn struct {
 	socket *socket
 
 	overTLS    bool
+	tlsVersion uint16
 	serverName string   // canonical; "" for nothing
 	profile    *profile // of the handshake's snapshot; nil without TLS
 	evidence   *evidence

@@ -1,11 +1,16 @@
 package gateway_test
 
 import (
+	"bufio"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/identity"
 	"sallyport/internal/testpki"
@@ -124,6 +129,81 @@ func TestARuleYoungerThanTheConnectionHoldsForIt(t *testing.T) {
 	s.apply(strings.Replace(profiles("partners", ""), `{server_names: ["lax.example.test"], client_auth: optional}`,
 		`{server_names: ["lax.example.test"], client_auth: required, trust: [partners]}`, 1))
 	c.get("https://lax.example.test/anyone/").is(t, 403, "certificate_untrusted")
+}
+
+func TestARequiredCertificateIsTheProfilesAndTheAPIsAffairAlone(t *testing.T) {
+	t.Parallel()
+	// An API under every name trusts strangers, and so does one whose host has a profile of its own.
+	document := profiles("partners", `  - {name: guests, path: /guests/, upstream: echo, client_certificate: {mode: required, trust: [strangers]}}
+  - {name: lab, hosts: [lab.strict.example.test], path: /lab/, upstream: echo, client_certificate: {mode: required, trust: [strangers]}}
+`)
+	document = strings.Replace(document, `        - {server_names: ["strict.example.test"]`, `        - {server_names: ["*.strict.example.test"], client_auth: required, trust: [partners]}
+        - {server_names: ["lab.strict.example.test"], client_auth: optional}
+        - {server_names: ["strict.example.test"]`, 1)
+	s := newSite(t, document)
+	stranger := s.caller("public", "strict.example.test", s.outsider)
+	stranger.get("https://strict.example.test/guests/").is(t, 200, "") // the handshake has to let strangers in for it
+	stranger.get("https://strict.example.test/anyone/").is(t, 403, "certificate_untrusted")
+	stranger.get("https://strict.example.test/strict/").is(t, 403, "certificate_untrusted")
+	s.raw("public", "", s.outsider, "GET /strict/ HTTP/1.1\r\nHost: strict.example.test\r\n\r\n").is(t, 401, "certificate_missing")
+	partner := s.caller("public", "strict.example.test", s.a)
+	partner.get("https://strict.example.test/anyone/").is(t, 200, "")
+	partner.get("https://strict.example.test/guests/").is(t, 403, "certificate_untrusted")
+
+	// Below the wildcard only /guests/ is a stranger's: the lab has a profile of its own, so its trust does not count here.
+	below := s.caller("public", "x.strict.example.test", s.outsider)
+	below.get("https://x.strict.example.test/anyone/").is(t, 403, "certificate_untrusted")
+	s.apply(strings.Replace(document, "path: /guests/, upstream: echo, client_certificate: {mode: required, trust: [strangers]}", "path: /guests/, upstream: echo", 1))
+	if a := s.caller("public", "x.strict.example.test", s.outsider).get("https://x.strict.example.test/anyone/"); a.err == nil {
+		t.Errorf("the handshake lets a stranger in for the sake of an API that has a profile of its own: %+v", a)
+	}
+	s.caller("public", "lab.strict.example.test", s.outsider).get("https://lab.strict.example.test/lab/").is(t, 200, "")
+}
+
+func TestARefusalByOtherTrustLeavesTheConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, profiles("partners", "  - {name: other, hosts: ['*.b2b.example.test'], path: /other/, upstream: echo, client_certificate: {mode: required, trust: [strangers]}}\n"))
+	c := s.caller("public", "a.b2b.example.test", s.a)
+	c.get("https://a.b2b.example.test/b2b/").is(t, 200, "")
+	refused := c.get("https://a.b2b.example.test/other/")
+	refused.is(t, 403, "certificate_untrusted")
+	if refused.closes {
+		t.Error("a store that never accepted the caller ended the connection")
+	}
+	c.get("https://a.b2b.example.test/b2b/").is(t, 200, "")
+}
+
+func TestAVersionOfTLSCannotBeAvoidedByNamingNoServer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, strings.Replace(profiles("partners", ""), `{server_names: ["lax.example.test"], client_auth: optional}`,
+		`{server_names: ["lax.example.test"], client_auth: optional, min_version: "1.3"}`, 1))
+	c := s.caller("public", "", nil)
+	c.tls.MaxVersion = tls.VersionTLS12
+	c.get("https://localhost/anyone/").is(t, 200, "")
+	c.get("https://localhost/anyone/", host("lax.example.test")).is(t, 421, "misdirected_request")
+	s.caller("public", "", nil).get("https://localhost/anyone/", host("lax.example.test")).is(t, 200, "")
+}
+
+func TestAPlainConnectionDoesNotOutliveTheTurnToTLS(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withListener(`{name: more, address: "127.0.0.2:0"}`))
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.address("more"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	in := bufio.NewReader(conn)
+	for _, want := range []int{200, 421} {
+		fmt.Fprint(conn, "GET /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		response, err := http.ReadResponse(in, nil)
+		if err != nil || response.StatusCode != want || response.Close != (want == 421) {
+			t.Fatalf("want %d: %v %v", want, response, err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		s.apply(withListener(`{name: more, address: "127.0.0.2:0", tls: {credentials: [server]}}`))
+	}
 }
 
 func TestAnAPIOfAnotherListenerIsNotThere(t *testing.T) {

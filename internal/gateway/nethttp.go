@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,12 +43,14 @@ func newServer(s *socket) server {
 	p.SetHTTP2(true)
 	p.SetUnencryptedHTTP2(true) // whether a listener serves it is checked on each request
 	return server{&http.Server{
-		Handler:           &handler{g: s.g, address: s.address},
-		Protocols:         &p,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.g.log.Handler(), slog.LevelDebug),
+		Handler:   &handler{g: s.g, address: s.address},
+		Protocols: &p,
+		// OPTIONS * is for nobody's API; net/http would answer it without anybody judging or logging it.
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     slog.NewLogLogger(s.g.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, underlying(c))
 		},
@@ -108,17 +110,25 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	now := h.g.clock.Now()
 	x := &exchange{snapshot: snapshot, view: view{
-		method: r.Method, target: r.RequestURI, authority: r.Host, listener: l,
-		overTLS: c.overTLS, serverName: c.serverName, profileKey: c.profileKey(), evidence: c.evidence, now: now,
+		method: r.Method, target: r.RequestURI, absolute: r.ProtoMajor == 1, authority: r.Host, listener: l,
+		overTLS: c.overTLS, tlsVersion: c.tlsVersion, serverName: c.serverName, profileKey: c.profileKey(),
+		evidence: c.evidence, now: now,
 	}}
-	x.record = record{id: h.g.ids.next(), protocol: r.Proto, remote: hostOf(r.RemoteAddr), start: time.Now()}
+	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	counted := &countingBody{ReadCloser: r.Body}
 	r.Body = counted
 	out := &response{ResponseWriter: w}
-	defer func() { // the record is written even when net/http's way to cut a response is a panic
+	defer func() {
+		cut := false
+		if failed := recover(); failed != nil {
+			cut = x.panicked(h.g, out, failed)
+		}
 		x.record.end, x.record.status = time.Now(), out.status
 		x.record.bytesIn, x.record.bytesOut = counted.read.Load(), out.written
 		h.g.record(snapshot, &x.view, &x.outcome, &x.record)
+		if cut {
+			panic(http.ErrAbortHandler) // net/http's way to cut a response
+		}
 	}()
 
 	switch {
@@ -147,6 +157,24 @@ func (l *listener) speaks(r *http.Request) bool {
 	default:
 		return l.protocols.http2
 	}
+}
+
+// panicked is called for a panic while a request was served. http.ErrAbortHandler says that a response was cut, because
+// the upstream or the client went away; anything else is a mistake of the gateway, which refuses. It reports whether the
+// response has to be cut because it has begun.
+func (x *exchange) panicked(g *Gateway, out *response, failed any) (cut bool) {
+	if failed == http.ErrAbortHandler { //nolint:errorlint // the very value
+		x.record.failure = "the response was cut"
+		return true
+	}
+	g.log.Error("panic", slog.String("request_id", x.record.id), slog.Any("panic", failed), slog.String("stack", string(debug.Stack())))
+	x.outcome.judgement = refuse(decision.InternalError, "panic; the log has the stack")
+	if out.status != 0 {
+		return true
+	}
+	x.outcome.reconnect = true
+	x.answer(out, 0)
+	return false
 }
 
 // answer refuses a request. status replaces the reason's own where it is not zero.
@@ -214,15 +242,19 @@ func rewrite(r *httputil.ProxyRequest) {
 		Opaque:   x.target.BasePath + x.outcome.path.String(), // byte for byte what was judged
 		RawQuery: strings.TrimPrefix(x.outcome.query, "?"), ForceQuery: x.outcome.query == "?",
 	}
-	r.Out.Host = r.In.Host
+	host := hostAndPort(x.outcome.host, r.In.Host)
+	r.Out.Host = host // empty for clients that sent none: then the target's own
 	scheme := "http"
 	if x.view.overTLS {
 		scheme = "https"
 	}
 	strip(r.Out.Header)
 	strip(r.Out.Trailer)
+	if x.outcome.api.methods != nil {
+		stripMethodOverrides(r.Out.Header)
+	}
 	identify(r.Out.Header, &caller{
-		standing: x.outcome.caller, remote: x.record.remote, host: r.In.Host, scheme: scheme, requestID: x.record.id,
+		standing: x.outcome.caller, remote: hostOf(x.record.remote), host: host, scheme: scheme, requestID: x.record.id,
 	})
 	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
 		// Any other protocol, HTTP/2 above all, would carry requests past the gateway that nobody judges.
@@ -257,6 +289,9 @@ func answered(r *http.Response) error {
 	}
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		x.out.status = r.StatusCode // what follows is written past the response
+	}
+	if r.StatusCode < 100 || r.StatusCode > 999 { // net/http reads it and panics over writing it
+		return fmt.Errorf("the status %d is none", r.StatusCode)
 	}
 	r.Header.Set("X-Request-ID", x.record.id)
 	return nil
@@ -342,21 +377,18 @@ func (p *bufferPool) Get() []byte {
 
 func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }
 
-// requestIDs makes the ids that answers and records share: unique in a fleet, 32 hex digits.
-type requestIDs struct {
-	prefix  [8]byte
-	counter *atomic.Uint64
-}
-
-func newRequestIDs() requestIDs {
-	ids := requestIDs{counter: new(atomic.Uint64)}
-	rand.Read(ids.prefix[:]) // it never fails: it ends the process instead
-	return ids
-}
-
-func (ids requestIDs) next() string {
+// newRequestID makes the id that an answer and its record share: 32 hex digits that tell nothing.
+func newRequestID() string {
 	var raw [16]byte
-	copy(raw[:], ids.prefix[:])
-	binary.BigEndian.PutUint64(raw[8:], ids.counter.Add(1))
+	rand.Read(raw[:]) // it never fails: it ends the process instead
 	return hex.EncodeToString(raw[:])
+}
+
+// hostAndPort returns the normal form of a host with the port of the authority that it was taken from.
+func hostAndPort(host, authority string) string {
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || strings.IndexByte(authority[colon:], ']') >= 0 || colon == len(authority)-1 {
+		return host
+	}
+	return host + authority[colon:]
 }

@@ -57,6 +57,9 @@ func TestPathTricksReachTheAPIThatOwnsThePath(t *testing.T) {
 		{"/lax/strict%3bx/y", 400, "request_malformed", ""},
 		{"/lax;x/strict", 400, "request_malformed", ""},
 		{"/lax/a;x/strict", 200, "", "/lax/a;x/strict"},
+		{"/lax/;a%2fstrict/x", 400, "request_malformed", ""}, // decoded first, stripped then
+		{"/lax/;a%5cstrict/x", 400, "request_malformed", ""},
+		{"/lax/x%3ba%2f..%2fstrict", 400, "request_malformed", ""},
 		{"/lax/strict%2fx", 400, "request_malformed", ""},
 		{"/lax/strict\\x", 400, "request_malformed", ""},
 		{"/lax%2fstrict", 400, "request_malformed", ""},
@@ -207,11 +210,78 @@ func TestWhatACallerChoosesDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
 	long := strings.Repeat("x", 5000)
-	s.raw("public", "localhost", nil, fmt.Sprintf("%s /open/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", strings.ToUpper(long), long)).is(t, 200, "")
-	r := s.records.wait(t, func(r map[string]any) bool { return r["msg"] == "request" })
-	for field, value := range r {
-		if text, ok := value.(string); ok && len(text) > 600 {
-			t.Errorf("%s has %d characters", field, len(text))
+	s.raw("public", "localhost", nil, fmt.Sprintf("GET /open/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", long)).is(t, 200, "")
+	s.raw("public", "localhost", nil, fmt.Sprintf("%s /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n", strings.ToUpper(long))).is(t, 400, "request_malformed")
+	for _, status := range []float64{200, 400} {
+		r := s.records.wait(t, func(r map[string]any) bool { return r["status"] == status })
+		for field, value := range r {
+			if text, ok := value.(string); ok && len(text) > 600 {
+				t.Errorf("%s has %d characters", field, len(text))
+			}
+		}
+	}
+}
+
+func TestMethodsThatAreNoneOrAskForATunnelAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	s.raw("public", "localhost", nil, "CONNECT /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n").is(t, 400, "request_malformed")
+	s.raw("public", "localhost", nil, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n").is(t, 400, "request_malformed")
+	s.raw("public", "localhost", nil, "PROPFIND /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n").is(t, 200, "")
+	s.raw("public", "localhost", nil, "OPTIONS /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n").is(t, 200, "")
+}
+
+func TestAMethodCannotBeOverriddenWhereItDecides(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"} {
+		for path, seen := range map[string]bool{"/reading/": false, "/open/": true} {
+			s.raw("public", "localhost", nil, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n"+name+": DELETE\r\n\r\n").is(t, 200, "")
+			got := false
+			for _, values := range s.backend.got().Header {
+				got = got || strings.Join(values, "") == "DELETE"
+			}
+			if got != seen {
+				t.Errorf("%s at %s reached the backend: %v", name, path, got)
+			}
+		}
+	}
+}
+
+func TestTheHostIsForwardedInItsNormalForm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for sent, want := range map[string]string{
+		"localhost": "localhost", "LOCALHOST.:8443": "localhost:8443", "Public.Example.TEST.": "public.example.test",
+		"localhost:": "localhost", "[::1]:8443": "[::1]:8443", "[::1]": "[::1]",
+	} {
+		s.raw("public", "localhost", nil, "GET /open/ HTTP/1.1\r\nHost: "+sent+"\r\n\r\n").is(t, 200, "")
+		got := s.backend.got()
+		if got.Host != want || got.Header.Get("X-Forwarded-Host") != want {
+			t.Errorf("Host: %s reached the backend as %q and %q, want %q", sent, got.Host, got.Header.Get("X-Forwarded-Host"), want)
+		}
+	}
+	s.raw("public", "localhost", nil, "GET /open/ HTTP/1.0\r\n\r\n").is(t, 200, "")
+	if _, sent := s.backend.got().Header["X-Forwarded-Host"]; sent {
+		t.Error("a Host that was not sent was forwarded")
+	}
+}
+
+func TestAnAbsoluteFormTargetIsAnHTTPURL(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	s.raw("public", "localhost", nil, "GET x:/a://b/open/y HTTP/1.1\r\nHost: localhost\r\n\r\n").is(t, 400, "request_malformed")
+	s.raw("public", "localhost", nil, "GET HTTPS://localhost/open/y HTTP/1.1\r\nHost: localhost\r\n\r\n").is(t, 200, "")
+}
+
+func TestABackendCannotCrashARequest(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for status, want := range map[string]int{"000": 502, "099": 502, "200": 200, "999": 999} {
+		backend := rawBackend(t, "HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		s.apply(strings.Replace(firstDocument, "BACKEND", backend, 1))
+		if a := s.caller("public", "localhost", nil).get("https://localhost/open/"); a.status != want {
+			t.Errorf("a backend that answers %s: %+v", status, a)
 		}
 	}
 }

@@ -3,8 +3,10 @@ package gateway
 import (
 	"crypto/tls"
 	"slices"
+	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/decision"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
 	"sallyport/internal/upstream"
@@ -22,7 +24,9 @@ type Snapshot struct {
 	upstreams map[string]*upstream.Upstream // by name
 
 	access accessPolicy
+	stores []*trust.Store // the usable ones
 	notes  []string
+	broken []string
 }
 
 // Generation numbers the snapshots of one process from 1; a higher one is newer.
@@ -32,6 +36,19 @@ func (s *Snapshot) Generation() uint64 { return s.generation }
 // looks like a self-signed caller.
 func (s *Snapshot) Notes() []string { return s.notes }
 
+// Broken names the APIs that refuse every request because something that they need is broken, and what that is. It is
+// empty unless the document was loaded with config.Options.ServePartial.
+func (s *Snapshot) Broken() []string { return s.broken }
+
+// warnings are what the trust stores deserve a look for at a time, such as an anchor that has expired since.
+func (s *Snapshot) warnings(now time.Time) []string {
+	var all []string
+	for _, store := range s.stores {
+		all = append(all, store.Warnings(now)...)
+	}
+	return all
+}
+
 // listener is a bound address: how it speaks TLS, and at which index its bindings stand in every api.
 type listener struct {
 	name      string
@@ -40,9 +57,9 @@ type listener struct {
 	protocols protocols
 
 	tls            bool
-	profiles       route.HostMap[*profile]
-	all            []*profile // every profile once, the default first
-	defaultProfile *profile   // nil without TLS
+	all            []*profile         // every profile once, the default first
+	owner          route.HostMap[int] // which of them a host has; none means the default
+	defaultProfile *profile           // nil without TLS
 }
 
 // profileFor returns the TLS profile of a canonical host name, the listener's default when no other matches. It is nil
@@ -51,8 +68,8 @@ func (l *listener) profileFor(host string) *profile {
 	if !l.tls {
 		return nil
 	}
-	if p, ok := l.profiles.Lookup(host); ok {
-		return p
+	if i, ok := l.owner.Lookup(host); ok {
+		return l.all[i]
 	}
 	return l.defaultProfile
 }
@@ -66,6 +83,9 @@ type profile struct {
 	// handshake is what the handshake accepts: the stores of every API that can be reached through this profile
 	// and the profile's own. Nil accepts nothing.
 	handshake *trust.Set
+	// gates is what a request has to pass where the profile insists, by the API's own trust: that and the profile's
+	// own; with neither, what the handshake accepts. The key nil is for APIs without trust of their own.
+	gates map[*trust.Set]*trust.Set
 	// fallback is the trust of APIs that have none of their own: the profile's tls.trust. Nil when there is none.
 	fallback *trust.Set
 	// ticketID names the ticket keys: two profiles share keys exactly when they are the same profile with the
@@ -101,8 +121,8 @@ type api struct {
 	methods            []string // nil means all
 	special            route.Characters
 	upstream           *upstream.Upstream
-	broken             string     // why the API cannot be served; "" when it can
-	bindings           []*binding // by listener.index; nil where the API is not reachable
+	broken             decision.Decision // why the API cannot be served; OK when it can
+	bindings           []*binding        // by listener.index; nil where the API is not reachable
 }
 
 // label is how logs name the API.

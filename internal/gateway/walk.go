@@ -13,11 +13,13 @@ import (
 // same function.
 type view struct {
 	method    string
-	target    string // the request target as it was sent: origin-form or absolute-form
+	target    string // the request target as it was sent
+	absolute  bool   // the target may be in absolute-form, as only HTTP/1.1 has it
 	authority string // Host, :authority, or the authority of an absolute-form target (RFC 9112, section 3.2.2)
 
 	listener   *listener
 	overTLS    bool
+	tlsVersion uint16 // of the handshake
 	serverName string // what the client named in the handshake, canonical; "" for nothing
 	profileKey string // the TLS profile that the handshake used
 	evidence   *evidence
@@ -35,7 +37,7 @@ type outcome struct {
 
 	allowed   []string          // for method_not_allowed: what the API serves here
 	wouldBe   decision.Decision // observe_only: what the decision would have been; Reason OK otherwise
-	reconnect bool              // the evidence fell, so the connection must end
+	reconnect bool              // the connection must end
 }
 
 // passes is the decision that lets a request through.
@@ -46,24 +48,17 @@ var passes = decision.Decision{Reason: decision.OK}
 func (s *Snapshot) decide(v *view, t *decision.Trace) outcome {
 	o := outcome{wouldBe: passes}
 	o.judgement = s.walk(v, &o, t)
-	if !o.Allowed() && evidenceFell(o.Reason) && v.evidence.presented() && v.evidence.held.Load() {
+	if !o.Allowed() && o.fell {
 		o.reconnect = true
 	}
 	return o
 }
 
-// evidenceFell reports whether a reason is about the evidence itself rather than about one API's wishes.
-func evidenceFell(r decision.Reason) bool {
-	switch r { //nolint:exhaustive // every other reason leaves the connection
-	case decision.CertificateRevoked, decision.CertificateExpired, decision.CertificateUntrusted,
-		decision.RevocationUnknown, decision.CertificateWeak, decision.CertificateChain:
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *Snapshot) walk(v *view, o *outcome, t *decision.Trace) judgement {
+	if !validMethod(v.method) {
+		t.Add("method", decision.Fail, "it is no method, or CONNECT, which asks for a tunnel")
+		return refuse(decision.RequestMalformed, "the method is no method, or CONNECT, which asks for a tunnel")
+	}
 	host, err := route.Host(v.authority)
 	if err != nil {
 		t.Add("host", decision.Fail, err.Error())
@@ -71,15 +66,20 @@ func (s *Snapshot) walk(v *view, o *outcome, t *decision.Trace) judgement {
 	}
 	o.host = host
 	p := v.listener.profileFor(host)
-	if v.overTLS && p != nil && v.serverName != "" && p.key != v.profileKey {
-		t.Add("server name", decision.Fail, "the connection was opened for another TLS profile")
-		return refuse(decision.MisdirectedRequest, "server name "+v.serverName+" and host "+host+" have different TLS profiles")
+	if d := v.misdirected(p, host); !d.Allowed() {
+		o.reconnect = !v.overTLS
+		t.Add("server name", decision.Fail, d.Detail)
+		return judgement{Decision: d}
 	}
-	if d := p.gate(v.evidence, v.now, t); !d.Allowed() {
-		return judgement{Decision: v.reask(p, d)}
+	if p.insists() && !v.evidence.presented() {
+		t.Add("handshake", decision.Fail, insistsText)
+		return judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: insistsText})}
 	}
 	if refused := s.route(v, o, t); !refused.Allowed() {
 		return refused
+	}
+	if j := p.gate(o.binding, v.evidence, v.now, t); !j.Allowed() {
+		return j
 	}
 	j := o.binding.judge(p, v.evidence, v.now, t)
 	if j.Allowed() {
@@ -92,6 +92,43 @@ func (s *Snapshot) walk(v *view, o *outcome, t *decision.Trace) judgement {
 		return anonymous
 	}
 	return j
+}
+
+const insistsText = "the TLS profile requires a client certificate and none was presented"
+
+// misdirected refuses a request whose host is served otherwise than its connection was opened.
+func (v *view) misdirected(p *profile, host string) decision.Decision {
+	refused := func(detail string) decision.Decision {
+		return decision.Decision{Reason: decision.MisdirectedRequest, Detail: detail}
+	}
+	switch {
+	case !v.listener.tls:
+		return passes
+	case !v.overTLS:
+		return refused("the listener speaks TLS now, and the connection is older than that")
+	case v.serverName != "" && p.key != v.profileKey:
+		return refused("server name " + v.serverName + " and host " + host + " have different TLS profiles")
+	case v.tlsVersion < p.config.MinVersion:
+		return refused("the TLS profile of the host wants a later version of TLS than the connection has")
+	}
+	return passes
+}
+
+// validMethod reports whether a text is a method that can be sent on (RFC 9110, section 9.1). net/http checks it for
+// HTTP/1.1 alone.
+func validMethod(method string) bool {
+	const most = 64
+	if method == "" || len(method) > most || method == "CONNECT" {
+		return false
+	}
+	for i := range len(method) {
+		switch c := method[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // reask turns a missing certificate into 421 where the connection was never asked for one but a new one would be: the
@@ -110,7 +147,7 @@ func (v *view) reask(p *profile, d decision.Decision) decision.Decision {
 // route finds the API and its binding: host and path decide first, then listener, then method, so that a request that
 // does not fit the most specific API never falls through to a laxer one.
 func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
-	raw, query, ok := splitTarget(v.target)
+	raw, query, ok := splitTarget(v.target, v.absolute)
 	if !ok {
 		t.Add("path", decision.Fail, "the request target has no path")
 		return refuse(decision.RequestMalformed, "the request target is neither a path nor a URL, or its query holds a blank, a control character or #")
@@ -143,6 +180,7 @@ func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
 		return refuse(decision.NoRoute, "")
 	case found == nil:
 		o.allowed = methodsHere(candidates, v.listener.index)
+		o.api = onlyHere(candidates, v.listener.index)
 		t.Add("route", decision.Fail, "the API does not serve the method")
 		return refuse(decision.MethodNotAllowed, "the API serves "+strings.Join(o.allowed, ", "))
 	}
@@ -157,9 +195,9 @@ func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
 		t.Add("path", decision.Fail, "a backend could read it as a path of another API")
 		return refuse(decision.RequestMalformed, "path: another API owns what a backend could read it as")
 	}
-	if found.broken != "" {
-		t.Add("configuration", decision.Fail, found.broken)
-		return refuse(decision.TrustUnavailable, found.broken)
+	if found.broken.Reason != decision.OK {
+		t.Add("configuration", decision.Fail, found.broken.Detail)
+		return judgement{Decision: found.broken}
 	}
 	return anonymous
 }
@@ -167,13 +205,9 @@ func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
 // sameHowever reports whether an API owns a path however a backend reads the characters that it opted into: an encoded
 // slash, a backslash or a semicolon may separate segments, and what follows a semicolon may not count at all.
 func (s *Snapshot) sameHowever(host string, path route.Path, a *api) bool {
-	separated := separators.Replace(path.String())
-	var stripped strings.Builder
-	for segment := range strings.SplitSeq(strings.ReplaceAll(path.String(), "%3B", ";"), "/") {
-		segment, _, _ = strings.Cut(segment, ";")
-		stripped.WriteString("/" + segment)
-	}
-	for _, reading := range []string{separated, stripped.String(), separators.Replace(stripped.String())} {
+	text := path.String()
+	decoded := slashes.Replace(text) // some decode first and strip parameters then, some the other way round
+	for _, reading := range []string{separators.Replace(text), stripParameters(text), stripParameters(decoded), slashes.Replace(stripParameters(text))} {
 		p, err := route.ParsePath(reading)
 		if err != nil || !slices.Contains(s.routes.Lookup(host, p), a) {
 			return false
@@ -182,8 +216,24 @@ func (s *Snapshot) sameHowever(host string, path route.Path, a *api) bool {
 	return true
 }
 
-// separators turns everything that a backend could take for the end of a segment into a slash.
-var separators = strings.NewReplacer("%2F", "/", "%5C", "/", `\`, "/", "%3B", "/", ";", "/")
+// stripParameters cuts every segment at its first semicolon.
+func stripParameters(path string) string {
+	var out strings.Builder
+	for i, segment := range strings.Split(strings.ReplaceAll(path, "%3B", ";"), "/") {
+		if i > 0 {
+			out.WriteByte('/')
+		}
+		segment, _, _ = strings.Cut(segment, ";")
+		out.WriteString(segment)
+	}
+	return out.String()
+}
+
+// What backends may take for the end of a segment.
+var (
+	slashes    = strings.NewReplacer("%2F", "/", "%5C", "/", `\`, "/")
+	separators = strings.NewReplacer("%2F", "/", "%5C", "/", `\`, "/", "%3B", "/", ";", "/")
+)
 
 func refuseSpecial(path route.Path, t *decision.Trace) judgement {
 	detail := "path: " + describe(path.Special()) + " is refused unless allow_in_path of the API names it"
@@ -204,6 +254,21 @@ func describe(special route.Characters) string {
 	return strings.Join(names, ", ")
 }
 
+// onlyHere returns the one candidate that the listener has, nil when there are several: then nobody owns the refusal.
+func onlyHere(candidates []*api, listener int) *api {
+	var only *api
+	for _, a := range candidates {
+		if a.bindings[listener] == nil {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = a
+	}
+	return only
+}
+
 func methodsHere(candidates []*api, listener int) []string {
 	var methods []string
 	for _, a := range candidates {
@@ -215,14 +280,14 @@ func methodsHere(candidates []*api, listener int) []string {
 	return slices.Compact(methods)
 }
 
-// splitTarget takes the path and the query, with its question mark, out of a request target in origin-form or
-// absolute-form (RFC 9112, section 3.2). The authority of an absolute-form target has been taken for the host already; one with a user
-// in it is refused.
-// A query goes on as it is, so one that could be read as the end of a request line is no query.
-func splitTarget(target string) (path, query string, ok bool) {
+// splitTarget takes the path and the query, with its question mark, out of a request target in origin-form or, where it
+// may be, absolute-form (RFC 9112, section 3.2). The authority of an absolute-form target has been taken for the host
+// already; one with a user in it is refused. A query goes on as it is, so one that could be read as the end of a request
+// line is no query.
+func splitTarget(target string, absolute bool) (path, query string, ok bool) {
 	if !strings.HasPrefix(target, "/") {
-		_, rest, found := strings.Cut(target, "://")
-		if !found {
+		scheme, rest, found := strings.Cut(target, "://")
+		if !found || !absolute || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
 			return "", "", false
 		}
 		end := strings.IndexAny(rest, "/?")

@@ -270,7 +270,7 @@ var defaultText = map[int]string{
 func (c *cell) record(t *testing.T, r *logRecord, asked call) {
 	t.Helper()
 	want := logRecord{
-		Message: "request", Level: "INFO", RequestID: r.RequestID, Remote: "127.0.0.1", Listener: c.row.listener,
+		Message: "request", Level: "INFO", RequestID: r.RequestID, Remote: r.Remote, Listener: c.row.listener,
 		Method: "GET", Host: asked.host, ServerName: asked.serverName, API: c.row.api, APIVersion: c.row.version,
 		Decision: "allow", Reason: c.want.reason, WouldBeReason: c.want.wouldBe, Generation: 1,
 		Protocol: r.Protocol, Status: r.Status, BytesOut: r.BytesOut, Path: r.Path, Detail: r.Detail,
@@ -284,6 +284,12 @@ func (c *cell) record(t *testing.T, r *logRecord, asked call) {
 	if !c.row.unasked {
 		who := c.site.caller(t, c.caller)
 		want.ClientSHA256, want.ClientSubject = who.sha256, who.subject
+		if who.sha256 != "" {
+			want.ClientAccepted = new(c.want.validated)
+		}
+	}
+	if !strings.HasPrefix(r.Remote, "127.0.0.1:") {
+		t.Errorf("the record has the remote %q", r.Remote)
 	}
 	if diff := cmp.Diff(want, *r); diff != "" {
 		t.Errorf("access record (-want +got):\n%s", diff)

@@ -188,12 +188,14 @@ type logRecord struct {
 	APIVersion    string `json:"api_version"`
 	ClientSHA256  string `json:"client_sha256"`
 	ClientSubject string `json:"client_subject"`
-	Decision      string `json:"decision"`
-	Reason        string `json:"reason"`
-	Detail        string `json:"detail"`
-	WouldBeReason string `json:"would_be_reason"`
-	Status        int    `json:"status"`
-	BytesOut      int    `json:"bytes_out"`
+
+	ClientAccepted *bool  `json:"client_accepted"` // nil where nothing was presented
+	Decision       string `json:"decision"`
+	Reason         string `json:"reason"`
+	Detail         string `json:"detail"`
+	WouldBeReason  string `json:"would_be_reason"`
+	Status         int    `json:"status"`
+	BytesOut       int    `json:"bytes_out"`
 }
 
 func parseRecord(t testing.TB, line string) *logRecord {
