@@ -67,9 +67,14 @@ func command() *cobra.Command {
 tells the backend who is calling, and says why whenever it refuses.
 
 Exit codes: 0 done or allowed, 1 refused or invalid, 2 wrong usage, or input and output that failed.`,
+		Version:       readVersion().text(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+	})
 	root.AddCommand(runCommand(), demoCommand(), validateCommand(), explainCommand(), certCommand(), versionCommand())
 	refuseUnknownWords(root)
 	return root

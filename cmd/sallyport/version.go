@@ -20,7 +20,7 @@ func versionCommand() *cobra.Command {
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), v)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "sallyport %s %s %s/%s %s\n", v.Version, v.Revision, v.OS, v.Arch, v.Go)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), v.text())
 			return err
 		},
 	}
@@ -34,6 +34,10 @@ type version struct {
 	Go       string `json:"go"`
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
+}
+
+func (v version) text() string {
+	return fmt.Sprintf("sallyport %s %s %s/%s %s", v.Version, v.Revision, v.OS, v.Arch, v.Go)
 }
 
 func readVersion() version {

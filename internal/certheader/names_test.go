@@ -63,6 +63,21 @@ var identityNames = map[string][]string{
 	"WebLogic":  {"WL-Proxy-Client-Cert"},
 	"WebSphere": {"$WSCC"},
 	"Puppet":    {"X-Client-Verify", "X-Client-DN", "X-Client-Cert", "X-SSL-Subject"},
+	"convention": {
+		"X-My-SSL-Client-Name", "Foo-SSLClient", "FooSSLClientDN", "X-Edge-TLS-Client-Hash", "X-TLSClient-Subject", "X-Nginx-Tls-Client",
+		"X-ClientCN", "ClientCN", "X-SSL-User", "SSL_USER", "TLS-User", "X-SSL-Subject-DN", "X-SSL-SubjectDN", "X-TLS-Subject", "TLS-SubjectDN",
+		"X-TLS-Peer", "X-TLS-PeerCert", "X-SSL-Peer-DN", "SSL-PeerDN", "Proxy-SSL", "Proxy-SSL-Name", "X-Proxy-SSLVerify", "WL-Proxy-SSL",
+		"X-Forwarded-SSL-Verify", "X-Forwarded-SSL-Verified", "X-Forwarded-Cert", "Forwarded-Certificate", "X-Cert-Subject", "Cert-SubjectDN",
+		"X-Cert-Issuer", "Cert-Issuer-DN", "X-Cert-Serial", "Cert-SerialNumber", "X-Certificate-Subject", "Certificate-SubjectDN",
+		"X-Certificate-Issuer", "Certificate-IssuerDN", "X-Subject-DN", "Subject-DN", "X-Issuer-DN", "Issuer_DN", "X-Peer-Cert", "Peer-Certificate",
+		"X-Peer-Certificate-Subject", "X-Spiffe-Id", "Spiffe-ID", "X-Spiffe-Ids",
+	},
+}
+
+// exactNames are names of the family that continue to names of other things.
+var exactNames = []string{
+	"X-Client-Fingerprint", "X-Client-Serial", "X-Client-SAN", "X-Client-SANs", "X-Client-SHA1", "X-Client-SHA256", "X-Client-Thumbprint",
+	"Client-Fingerprint", "Client-Serial", "Client-SAN", "Client-Sans", "Client-SHA1", "Client-SHA256", "Client-Thumbprint",
 }
 
 // otherNames are names that belong to normal traffic and come near the family.
@@ -71,13 +86,17 @@ var otherNames = []string{
 	"Cookie", "DPoP", "Date", "Expect", "Forwarded", "From", "Host", "Origin", "Referer", "Signature", "Signature-Input", "Client-Version", "Client-Id",
 	"Client-IP", "Client-Hints", "Client-Key", "Client-CNonce", "Client-Data-Nonce", "Sec-CH-UA", "Sec-CH-UA-Platform", "Sec-Fetch-Site",
 	"Sec-WebSocket-Key", "TE", "Traceparent", "True-Client-IP", "User-Agent", "Via", "X-Client", "X-Client-Id", "X-Client-IP", "X-Client-Name",
-	"X-Client-Version", "X-Client-Data", "X-Client-Trace-Id", "X-Client-Fingerprint", "X-Cluster-Client-IP", "X-Forwarded-For", "X-Forwarded-Host",
+	"X-Client-Version", "X-Client-Data", "X-Client-Trace-Id", "X-Client-Serial-Number", "X-Client-Sandbox", "X-Client-Sha512", "X-Client-Serials", "X-Cluster-Client-IP", "X-Forwarded-For", "X-Forwarded-Host",
 	"X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Tls-Version", "X-Forwarded-Client-Ip", "X-Real-IP",
 	"X-Request-Id", "X-Requested-With", "X-Correlation-Id", "X-B3-TraceId", "X-CSRF-Token", "X-Api-Key", "X-Amzn-Trace-Id", "X-Amz-Date",
 	"X-Amz-Cf-Id", "X-Amzn-Tls-Version", "X-Amzn-Tls-Cipher-Suite", "CloudFront-Viewer-Country", "CloudFront-Viewer-Address", "CloudFront-Viewer-TLS",
 	"CloudFront-Is-Mobile-Viewer", "CF-Connecting-IP", "CF-Ray", "CF-Visitor", "CF-IPCountry", "Cf-Certainty", "X-ARR-SSL", "X-ARR-Log-Id", "X-SSL",
 	"X-SSL-Protocol", "X-SSL-Cipher", "X-SSL-Session-Id", "SSL-Cipher", "X-TLS-Version", "X-TLS-Cipher", "Strict-Transport-Security",
-	"WL-Proxy-Client-IP", "WL-Proxy-SSL", "X-Certainly", "Certificate-Transparency", "Expect-CT", "X-Mtlsx", "Xssl-Client-Cer", "xclient-dn",
+	"WL-Proxy-Client-IP", "X-Certainly", "Certificate-Transparency", "Expect-CT", "X-Mtlsx", "Xs-sl-Client-Cer", "xclient-dn",
+	"Client-Type", "Client-Platform", "Client-Secret", "X-Client-Session", "X-Clientcnx", "X-SSL-Users", "X-TLS-Userx", "X-TLS-Session-Id",
+	"X-TLS-Protocol", "X-TLS-Server-Name", "X-Forwarded-Ssl-Cipher", "X-Forwarded-Tls-Cipher", "X-Proxy-Id", "Proxy-Authorization", "WL-Proxy-SSLx",
+	"X-Subject", "Subject", "X-Issuer", "X-Subject-Id", "X-Subject-Dnx", "X-Cert-Id", "X-Certificate-Id", "X-Peer", "X-Peer-Id", "X-Spiffe",
+	"Ssl--Client", "X-SSL-Http-Client", "Http-Client-Cer", "Slient", "X-Serial", "X-Fingerprint",
 	"X", "X-", "XX", "-", "_", "", "c", "x-c", "x-client-", "client", "cert", "X-X-Client-DN", "-ssl-cipher", "Client--Verify", "Clie-ntcert",
 }
 
@@ -124,6 +143,22 @@ func TestEveryIdentityNameIsKnownInEverySpelling(t *testing.T) {
 	}
 }
 
+func TestSomeNamesAreInTheFamilyOnlyAsTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, name := range exactNames {
+		for how, spelling := range spellings(name) {
+			if !certheader.Identity(spelling) {
+				t.Errorf("%q (%s) is not in the family", spelling, how)
+			}
+			for _, end := range []string{"-", "x", "-x", "-number"} {
+				if certheader.Identity(spelling + end) {
+					t.Errorf("%q is in the family", spelling+end)
+				}
+			}
+		}
+	}
+}
+
 func TestNamesOfNormalTrafficAreNotInTheFamily(t *testing.T) {
 	t.Parallel()
 	for _, name := range otherNames {
@@ -162,11 +197,14 @@ func TestFoldMakesAllSpellingsEqual(t *testing.T) {
 	}
 }
 
-func TestIdentityAndFoldAllocateNothing(t *testing.T) {
+func TestNamesAreLookedAtWithoutAllocating(t *testing.T) {
 	buf := make([]byte, 0, 128)
-	for _, name := range append(slices.Concat(identityNames["ALB"], identityNames["Apache"]), "", "x", "X-Request-Id", strings.Repeat("client", 20_000)) {
+	for _, name := range append(slices.Concat(identityNames["ALB"], identityNames["Apache"], exactNames), "", "Content_Length", "Transfer.Encoding", "_Host", "x", "X-Request-Id", strings.Repeat("client", 20_000)) {
 		if n := testing.AllocsPerRun(100, func() { certheader.Identity(name) }); n != 0 {
 			t.Errorf("Identity(%.40q) allocates %v times, want none", name, n)
+		}
+		if n := testing.AllocsPerRun(100, func() { certheader.Framing(name) }); n != 0 {
+			t.Errorf("Framing(%.40q) allocates %v times, want none", name, n)
 		}
 		if len(name) > cap(buf) {
 			continue
@@ -178,13 +216,20 @@ func TestIdentityAndFoldAllocateNothing(t *testing.T) {
 }
 
 // naiveFamilies is the family once more, written down as expressions of another kind: the test's own reading of it.
-var naiveFamilies = struct{ anywhere, open, words []string }{
-	anywhere: []string{"client-cert", "clientcert"},
-	open:     []string{"amzn-mtls", "forwarded-ssl-client", "forwarded-tls-client", "ssl-cert", "ssl-client", "tls-cert"},
+var naiveFamilies = struct{ anywhere, open, words, exact []string }{
+	anywhere: []string{"client-cert", "clientcert", "ssl-client", "sslclient", "tls-client", "tlsclient"},
+	open: []string{
+		"amzn-mtls", "ssl-cert", "tls-cert", "ssl-subject", "tls-subject", "tls-peer", "ssl-peer", "proxy-ssl", "forwarded-ssl-verify", "forwarded-cert",
+		"cert-subject", "cert-issuer", "cert-serial", "certificate-subject", "certificate-issuer", "peer-cert", "spiffe-id",
+	},
+	exact: []string{
+		"client-fingerprint", "client-serial", "client-san", "client-sans", "client-sha1", "client-sha256", "client-thumbprint",
+	},
 	words: []string{
 		"-wscc", "cert-chain", "cf-cert", "client-cn", "client-dn", "client-i-dn", "client-issuer", "client-s-dn", "client-subject",
 		"client-verified", "client-verify", "cloudfront-viewer-cert", "forwarded-client-dn", "mtls", "ssl-c", "ssl-cn", "ssl-dn",
-		"ssl-fingerprint", "ssl-i-dn", "ssl-issuer", "ssl-s-dn", "ssl-san", "ssl-serial", "ssl-subject", "ssl-verified", "ssl-verify", "tls-client",
+		"ssl-fingerprint", "ssl-i-dn", "ssl-issuer", "ssl-s-dn", "ssl-san", "ssl-serial", "ssl-verified", "ssl-verify",
+		"clientcn", "forwarded-ssl-verified", "ssl-user", "tls-user", "wl-proxy-ssl", "subject-dn", "issuer-dn",
 	},
 }
 
@@ -209,6 +254,9 @@ func naiveIdentity(name string) bool {
 			return true
 		}
 	}
+	if slices.Contains(naiveFamilies.exact, stem) {
+		return true
+	}
 	for _, s := range naiveFamilies.words {
 		if strings.HasPrefix(stem+"-", s+"-") {
 			return true
@@ -223,7 +271,7 @@ func FuzzIdentity(f *testing.F) {
 			f.Add(name)
 		}
 	}
-	for _, name := range otherNames {
+	for _, name := range slices.Concat(otherNames, exactNames) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
@@ -241,6 +289,63 @@ func FuzzIdentity(f *testing.F) {
 			}
 		}
 	})
+}
+
+var framingNames = []string{
+	"content-length", "transfer-encoding", "host", "connection", "upgrade", "te", "trailer", "keep-alive", "proxy-connection", "expect",
+}
+
+func TestNamesThatPassForFramingFields(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"Content_Length", "Content.Length", "CONTENT_LENGTH", "content length", "Content-Length_", "_Content-Length", "Content_Length ", "$content~length!",
+		"Transfer_Encoding", "Transfer.Encoding", "transfer\x00encoding", "Transfer-Encoding\t", "Keep_Alive", "Proxy.Connection", "Host_", "_host", "-Host",
+		"Te.", "Trailer-", "Upgrade_", ".Connection", "Expect!", strings.Repeat("_", 100<<10) + "Host",
+	} {
+		if !certheader.Framing(name) {
+			t.Errorf("Framing(%.40q) = false", name)
+		}
+	}
+	for _, name := range framingNames {
+		for _, spelling := range []string{name, strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:]} {
+			if certheader.Framing(spelling) {
+				t.Errorf("Framing(%q) = true for the field itself", spelling)
+			}
+		}
+	}
+	for _, name := range slices.Concat(otherNames, []string{
+		"Content_Type", "Content-Encoding", "Content_Lengths", "X-Content_Length", "Content--Length", "ContentLength", "Content_-Length", "Hosts", "X_Host",
+		"Host-Name", "H_ost", "Trailers", "T.E", "__", strings.Repeat("content_length", 10<<10),
+	}) {
+		if certheader.Framing(name) {
+			t.Errorf("Framing(%.40q) = true", name)
+		}
+	}
+}
+
+func FuzzFraming(f *testing.F) {
+	for _, name := range slices.Concat(framingNames, otherNames, []string{"Content_Length", "_Host.", "Transfer.Encoding", "K\u212aeep-alive"}) {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		got := certheader.Framing(name)
+		looks := slices.Contains(framingNames, strings.Trim(string(certheader.Fold(nil, name)), "-"))
+		is := slices.ContainsFunc(framingNames, func(n string) bool { return len(n) == len(name) && strings.EqualFold(n, name) })
+		if want := looks && !is; got != want {
+			t.Fatalf("Framing(%q) = %t, want %t", name, got, want)
+		}
+	})
+}
+
+func BenchmarkFraming(b *testing.B) {
+	for _, header := range []string{"User-Agent", "X-Forwarded-For", "Content-Length", "Transfer_Encoding"} {
+		b.Run(header, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				certheader.Framing(header)
+			}
+		})
+	}
 }
 
 func BenchmarkIdentity(b *testing.B) {

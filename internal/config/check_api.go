@@ -45,12 +45,8 @@ func (l *loader) checkAPI(a *API) {
 	if a.Org != "" {
 		l.index.orgs.find(l, Shape, "org", &a.Org)
 	}
-	a.HostPatterns = l.hostPatterns(a.Hosts)
-	prefix, err := route.ParsePrefix(a.Path)
-	if err != nil {
-		l.shape(&a.Path, "%s", oneLine(err.Error()))
-	}
-	a.Prefix = prefix
+	a.HostPatterns = l.hostPatterns(a.Hosts, hostProblem)
+	l.checkPath(a)
 	l.noRepeats(a.Methods)
 	for i, m := range a.Methods {
 		upper := strings.ToUpper(m)
@@ -84,6 +80,21 @@ func (l *loader) checkAPI(a *API) {
 		l.need(a, &a.Upstream, "an API needs an upstream, or a policy that ends with respond")
 	}
 	l.checkUpstreamCredentials(&a.UpstreamCredentials)
+}
+
+// checkPath parses the prefix that an API owns.
+func (l *loader) checkPath(a *API) {
+	// An encoded asterisk is the same character, and has to be written as one.
+	text := strings.ReplaceAll(strings.ReplaceAll(a.Path, "%2a", "*"), "%2A", "*")
+	if above, _, ok := strings.Cut(text, "*"); ok && strings.HasPrefix(text, "/") {
+		l.shape(&a.Path, "a path has no wildcards: %s owns everything below it", bare(above[:strings.LastIndexByte(above, '/')+1]))
+		return
+	}
+	prefix, err := route.ParsePrefix(a.Path)
+	if err != nil {
+		l.shape(&a.Path, "%s", oneLine(err.Error()))
+	}
+	a.Prefix = prefix
 }
 
 // join makes a path relative to the file that names it.

@@ -133,29 +133,30 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 	}
 	p := &m.Parsed
 	syntax := map[DNMatch]identity.Syntax{"": identity.RDN, MatchRDN: identity.RDN, MatchExact: identity.Exact, MatchAnt: identity.Ant}[m.Match]
-	p.Subject = l.dnPattern(&m.Subject, syntax, deny)
-	p.Issuer = l.dnPattern(&m.Issuer, syntax, deny)
+	p.Subject = l.dnPattern("subject", &m.Subject, syntax, deny)
+	p.Issuer = l.dnPattern("issuer", &m.Issuer, syntax, deny)
 	if m.CommonName != "" {
-		p.CommonName = parsed(l, &m.CommonName, identity.ParseGlob)
+		p.CommonName = parsed(l, "common_name", &m.CommonName, identity.ParseGlob)
 	}
 	if m.Serial != "" {
-		p.Serial = parsed(l, &m.Serial, func(text string) (*identity.Serial, error) {
+		p.Serial = parsed(l, "serial", &m.Serial, func(text string) (*identity.Serial, error) {
 			serial, err := identity.ParseSerial(text)
 			return &serial, err
 		})
 	}
 	for _, s := range []struct {
-		text *string
-		to   **identity.SANPattern
-		kind identity.SANKind
+		label string
+		text  *string
+		to    **identity.SANPattern
+		kind  identity.SANKind
 	}{
-		{&m.SANDNS, &p.SANDNS, identity.SANDNS},
-		{&m.SANURI, &p.SANURI, identity.SANURI},
-		{&m.SANEmail, &p.SANEmail, identity.SANEmail},
-		{&m.SANIP, &p.SANIP, identity.SANIP},
+		{"san_dns", &m.SANDNS, &p.SANDNS, identity.SANDNS},
+		{"san_uri", &m.SANURI, &p.SANURI, identity.SANURI},
+		{"san_email", &m.SANEmail, &p.SANEmail, identity.SANEmail},
+		{"san_ip", &m.SANIP, &p.SANIP, identity.SANIP},
 	} {
 		if *s.text != "" {
-			*s.to = parsed(l, s.text, func(text string) (*identity.SANPattern, error) { return identity.ParseSANPattern(s.kind, text) })
+			*s.to = parsed(l, s.label, s.text, func(text string) (*identity.SANPattern, error) { return identity.ParseSANPattern(s.kind, text) })
 		}
 	}
 	if m.PolicyOID != "" && !isOID(m.PolicyOID) {
@@ -171,13 +172,13 @@ func (m *Matcher) fields() []any {
 	}
 }
 
-func (l *loader) dnPattern(at *string, syntax identity.Syntax, deny bool) *identity.Pattern {
+func (l *loader) dnPattern(label string, at *string, syntax identity.Syntax, deny bool) *identity.Pattern {
 	if *at == "" {
 		return nil
 	}
-	p := parsed(l, at, func(text string) (*identity.Pattern, error) { return identity.ParsePattern(text, syntax) })
+	p := parsed(l, label, at, func(text string) (*identity.Pattern, error) { return identity.ParsePattern(text, syntax) })
 	if p != nil && !deny && p.CrossesAttributes() {
-		l.note(at, "the wildcard can reach over a comma: the pattern also matches names with more attributes than it shows; match: rdn keeps inside one value")
+		l.note(at, "the wildcard in %s can reach over a comma: the pattern also matches names with more attributes than it shows; match: rdn keeps inside one value", quote(*at))
 	}
 	if p != nil && deny && syntax == identity.RDN && !p.Open() {
 		l.note(at, "this denies only names that have exactly these attributes; end it in \",*\" to deny every name that has them")
@@ -185,11 +186,11 @@ func (l *loader) dnPattern(at *string, syntax identity.Syntax, deny bool) *ident
 	return p
 }
 
-// parsed parses a text and reports what is wrong with it where it stands.
-func parsed[T any](l *loader, at *string, parse func(string) (*T, error)) *T {
+// parsed parses the text of a field and reports what is wrong with it where it stands.
+func parsed[T any](l *loader, label string, at *string, parse func(string) (*T, error)) *T {
 	v, err := parse(*at)
 	if err != nil {
-		l.shape(at, "%s", oneLine(err.Error()))
+		l.shape(at, "%s: %s", label, oneLine(err.Error()))
 		return nil
 	}
 	return v

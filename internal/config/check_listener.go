@@ -3,8 +3,10 @@ package config
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"sallyport/internal/route"
 )
@@ -108,12 +110,9 @@ func (l *loader) checkListenerTLS(t *ListenerTLS) {
 			l.index.credentials.find(l, Shape, "credential", &p.Credential)
 		}
 		l.checkStores(p.Trust, Shape, PurposeClientAuth)
-		p.Hosts = l.hostPatterns(p.ServerNames)
+		p.Hosts = l.hostPatterns(p.ServerNames, serverNameProblem)
 		for k, h := range p.Hosts {
 			at := &p.ServerNames[k]
-			if _, err := netip.ParseAddr(h.String()); err == nil {
-				l.shape(at, "%s is an IP address: clients never send one as server name", quote(h.String()))
-			}
 			if before, ok := first[h]; ok {
 				l.shape(at, "the server name %s already has a profile at %s", quote(h.String()), before)
 				continue
@@ -123,14 +122,20 @@ func (l *loader) checkListenerTLS(t *ListenerTLS) {
 	}
 }
 
-// hostPatterns parses the patterns of a list; those that are wrong, or stand in the list twice, are reported. The result
-// is as long as the list when all are right and empty otherwise, so that the indexes agree.
-func (l *loader) hostPatterns(list []string) []route.HostPattern {
+// hostPatterns parses the patterns of a list; those that are wrong, that problem has a word about, or that stand in the
+// list twice, are reported. The result is as long as the list when all are right and empty otherwise, so that the indexes
+// agree.
+func (l *loader) hostPatterns(list []string, problem func(text string) string) []route.HostPattern {
 	patterns := make([]route.HostPattern, 0, len(list))
 	seen := make(map[route.HostPattern]int, len(list))
 	ok := true
 	for i, text := range list {
 		if text == "" { // could not be decoded
+			ok = false
+			continue
+		}
+		if message := problem(text); message != "" {
+			l.shape(&list[i], "%s", message)
 			ok = false
 			continue
 		}
@@ -152,6 +157,28 @@ func (l *loader) hostPatterns(list []string) []route.HostPattern {
 		return nil
 	}
 	return patterns
+}
+
+// hostProblem says what is wrong with a pattern that is the beginning of a URL; empty for all others.
+func hostProblem(text string) string {
+	if !strings.Contains(text, "://") {
+		return ""
+	}
+	if u, err := url.Parse(text); err == nil && u.Hostname() != "" {
+		return "a host has no scheme: write " + bare(u.Hostname())
+	}
+	return "a host has no scheme: write what follows it"
+}
+
+// serverNameProblem is hostProblem for server names, which differ from hosts in what a client can send (RFC 6066 §3).
+func serverNameProblem(text string) string {
+	if text == "*" {
+		return `"*" is every server name: those without a profile get what tls itself says`
+	}
+	if _, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(text, "."), "["), "]")); err == nil {
+		return quote(text) + " is an IP address: clients never name one (RFC 6066 §3) and get what tls itself says"
+	}
+	return hostProblem(text)
 }
 
 // checkHeaderSource checks what a listener says about certificates in headers.

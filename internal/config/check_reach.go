@@ -167,7 +167,7 @@ func (l *loader) inherits(c *ClientCertificate, above Rules, what string) {
 // checkReachOf checks one API on the listeners that it can be reached on.
 func (l *loader) checkReachOf(a *API, on []*listenerView) {
 	wanted, asked := false, false
-	var quiet []*listenerView
+	var quiet, open []*listenerView
 	for _, v := range on {
 		l.inherits(a.ClientCertificate, v.rules, "the listener "+quote(v.Name)+" or the gateway")
 		r := v.rules
@@ -178,6 +178,9 @@ func (l *loader) checkReachOf(a *API, on []*listenerView) {
 		v.accept(r.Trust != nil, reached)
 		l.checkValidateRevocation(a.Policy, r.Trust, v)
 		if r.Mode == ModeNone {
+			if !l.modeNone(a, v) {
+				open = append(open, v)
+			}
 			continue
 		}
 		wanted = true
@@ -203,6 +206,7 @@ func (l *loader) checkReachOf(a *API, on []*listenerView) {
 			quiet = append(quiet, v)
 		}
 	}
+	l.checkOpen(a, open, len(open) == len(on))
 	switch {
 	case wanted && !asked:
 		l.shape(modeAt(a), "the API %s wants a certificate, but nothing ever asks for one: client_auth is none everywhere that it can be reached", quote(a.Name))

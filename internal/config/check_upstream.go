@@ -153,6 +153,9 @@ func hostAndPort(pattern string) (canonical, problem string) {
 	if pattern == "*" {
 		return pattern, ""
 	}
+	if message := hostProblem(pattern); message != "" {
+		return "", message
+	}
 	host, port := pattern, ""
 	if h, p, err := net.SplitHostPort(pattern); err == nil {
 		if host, port = h, p; !isPort(port) {

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/internal/config"
+	"sallyport/internal/testpki"
 )
 
 var hexadecimal = regexp.MustCompile(`[0-9a-f]{16,}`)
@@ -72,6 +73,8 @@ func corpusDir(t testing.TB) string {
 		}
 		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	}
+	weak := testpki.NewCA(t, testpki.Options{}).Leaf(t, testpki.Options{Hosts: []string{"other.test"}, Key: testpki.RSA1024})
+	weak.Write(t, filepath.Join(dir, "pki"), "weak")
 	write("expired.pem", 0o600, leaf(2001, 2002))
 	write("early.pem", 0o600, leaf(2901, 2902))
 	write("readable.key", 0o644, keyPEM)

@@ -33,12 +33,13 @@ type fieldInfo struct {
 
 // options say what a place in the document accepts.
 type options struct {
-	label     string   // what messages call the place
-	enum      []string // the words that are allowed; nil means any text
-	empty     bool     // an empty text means something
-	text      bool     // a secret may be written as a text
-	secret    bool     // messages must not quote what stands here
-	templates bool     // {{certificate.x}} and {{request.x}} mean something, any other {{ is a mistake
+	label      string   // what messages call the place
+	enum       []string // the words that are allowed; nil means any text
+	empty      bool     // an empty text means something
+	text       bool     // a secret may be written as a text
+	secret     bool     // messages must not quote what stands here
+	templates  bool     // {{certificate.x}} and {{request.x}} mean something
+	expression bool     // CEL: a {{ that is not a named value belongs to it
 }
 
 // element returns the options for the entries of a list or the values of a map.
@@ -58,7 +59,7 @@ func (d *decoder) info(t reflect.Type) *structInfo {
 			continue
 		}
 		key, flags, _ := strings.Cut(tag, ",")
-		f := fieldInfo{index: i, options: options{label: key, empty: flags == "empty", text: flags == "text", templates: flags == "templates"}}
+		f := fieldInfo{index: i, options: options{label: key, empty: flags == "empty", text: flags == "text", templates: flags == "templates", expression: flags == "expression"}}
 		f.empty = f.empty || f.templates
 		if words := t.Field(i).Tag.Get("enum"); words != "" {
 			f.enum = strings.Fields(words)

@@ -225,6 +225,16 @@ func (d *decoder) scalarForm(n *yaml.Node, v reflect.Value, o options) (ok, hand
 		text, ok := d.text(n, o)
 		d.doc.source.places[v.classify(text)] = d.place(n)
 		return ok, true
+	case *Anchor:
+		text, ok := d.text(n, o)
+		if !ok {
+			return false, true
+		}
+		v.Certificate = &CertificateRef{}
+		for _, at := range []any{&v.Certificate, v.Certificate, v.Certificate.classify(text)} {
+			d.doc.source.places[at] = d.place(n)
+		}
+		return true, true
 	case *KeyStoreRef:
 		v.File, ok = d.text(n, o)
 		d.doc.source.places[any(&v.File)] = d.place(n)

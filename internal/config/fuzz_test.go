@@ -71,39 +71,65 @@ func checkErrors(t *testing.T, err error) {
 	}
 }
 
+// staysInside reports whether a value that is put behind the last key of a text is that key's value as a whole: one line,
+// or a block whose lines are further in than the key.
+func staysInside(text, value string) bool {
+	first, rest, more := strings.Cut(value, "\n")
+	if !more {
+		return true
+	}
+	if !strings.HasPrefix(first, "|") {
+		return false
+	}
+	key := text[strings.LastIndexByte(text, '\n')+1:]
+	inside := key[:len(key)-len(strings.TrimLeft(key, " "))] + " "
+	for line := range strings.SplitSeq(rest, "\n") {
+		if strings.TrimLeft(line, " ") != "" && !strings.HasPrefix(line, inside) {
+			return false
+		}
+	}
+	return true
+}
+
 // FuzzSecretsStaySecret puts a marker where a secret stands, in whatever spelling of YAML: no error, note or text of the
 // document may hold it.
 func FuzzSecretsStaySecret(f *testing.F) {
 	for _, seed := range []string{
 		"M", "{env: M}", "{file: M}", "{env: [M]}", "{M: x}", "{M}", "[M]", "!M x", "!!M x", "&M x", "*M", "{{M}}", `"M\q"`, "{env: \"{{named.M}}\"}",
-		"{env: M, env: M}", "|\n      M\n", "{? M : x}", "{? [M] : x}", "{env: &M x}", "{file: *M}", "{env: M", "'M", "@M", "`M", "%M", "{env: !M x}", "- M", "M: M: M", "{file: M/M}", "{env: {M: M}}", "{<<: M}",
+		"{env: M, env: M}", "|\n      M\n", "|\n        M\n        M: M\n", "{? M : x}", "{? [M] : x}", "{env: &M x}", "{file: *M}", "{env: M", "'M", "@M", "`M", "%M", "{env: !M x}", "- M", "M: M: M", "{file: M/M}", "{file: ./M.pem}", "{env: \"{{M\"}", "{env: \"{{M}}\"}", "{file: \"{{ named.M }\"}", "{env: {M: M}}", "{<<: M}",
 	} {
 		f.Add(seed)
 	}
 	dir := pkiDir(f)
 	path := filepath.Join(dir, "fuzz.yaml")
-	const marker = "Zq7Marker"
+	// Long enough to look like a key: what looks like the name of a variable or a file is shown. Messages shorten what they
+	// quote, so what they must not hold is how the marker begins.
+	const beginning = "Zq7Marker"
+	marker := beginning + strings.Repeat("0aB1cD2eF", 8)
 	f.Fuzz(func(t *testing.T, value string) {
 		value = strings.ReplaceAll(value, "M", marker)
-		if len(value) > 4096 || !strings.Contains(value, marker) || strings.Contains(value, "\n") && !strings.HasPrefix(value, "|") {
-			return // what stands on later lines is not the value of the key
+		if len(value) > 4096 || !strings.Contains(value, marker) {
+			return
 		}
 		for _, place := range []string{
 			"keys:\n  - name: k\n    apis: [a]\n    secret: ", "credentials:\n  - name: c\n    certificate: {file: pki/server.pem}\n    private_key: ",
 			"credentials:\n  - name: c\n    pkcs12:\n      file: x\n      password: ",
 		} {
+			if !staysInside(place, value) {
+				continue
+			}
 			if err := os.WriteFile(path, []byte("listeners: [{name: l, address: \":1\"}]\n"+place+value+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			d, err := config.Load(path, config.Options{Env: func(string) (string, bool) { return marker, true }, ServePartial: true})
-			if err != nil && strings.Contains(err.Error(), marker) {
+			if err != nil && strings.Contains(err.Error(), beginning) {
 				t.Errorf("%s%s\nthe error holds the secret: %v", place, value, err)
 			}
 			if d == nil {
 				continue
 			}
 			for _, n := range d.Notes() {
-				if strings.Contains(n.String(), marker) {
+				if strings.Contains(n.String(), beginning) {
 					t.Errorf("%s%s\na note holds the secret: %v", place, value, n)
 				}
 			}

@@ -34,7 +34,7 @@ func Load(path string, opts Options) (*Document, error) {
 	if opts.Env == nil {
 		opts.Env = os.LookupEnv
 	}
-	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, damaged: map[any]bool{}, unsound: map[any]bool{}}
+	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
 	files, err := l.readFiles(path)
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
@@ -61,6 +61,7 @@ type loader struct {
 	unread   bool         // a file could not be parsed: anything may be missing
 	damaged  map[any]bool // fields and entries by address that could not be decoded, or have an unknown key: what they lack may be misspelt
 	unsound  map[any]bool // sections by key, and their entries by address, with any error in decoding
+	noted    map[any]bool // fields that noteOnce has spoken of
 	suggests int          // how many suggestions were looked for, see nearest
 }
 
@@ -71,6 +72,14 @@ func (l *loader) shape(at any, format string, args ...any) {
 
 func (l *loader) note(at any, format string, args ...any) {
 	l.doc.source.notes = append(l.doc.source.notes, Note{Position: l.doc.source.position(at), Message: fmt.Sprintf(format, args...)})
+}
+
+// noteOnce is note for what many entries would give the same reason to say.
+func (l *loader) noteOnce(at any, format string, args ...any) {
+	if !l.noted[at] {
+		l.noted[at] = true
+		l.note(at, format, args...)
+	}
 }
 
 func (l *loader) add(e Error) { l.errs = append(l.errs, e) }

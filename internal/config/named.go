@@ -29,8 +29,9 @@ func newNamedValues(list []NamedValue) namedValues {
 	return n
 }
 
-// substitute fills named values into a text. Templates of the request (certificate, request) stay as they are; so does any
-// other {{, unless the place is one where templates are evaluated.
+// substitute fills named values into a text. Where templates are evaluated for each request, those of the request
+// (certificate, request) stay as they are; in an expression any other {{ is the expression's own. Everywhere else {{ is
+// nothing but a named value: what looks like one and is none would be compared as it stands, and match nobody.
 func (d *decoder) substitute(n *yaml.Node, text string, o options) (string, bool) {
 	if !d.named.ready {
 		d.fail(n, "a named value cannot hold {{: it would have to be resolved itself")
@@ -56,21 +57,46 @@ func (d *decoder) substitute(n *yaml.Node, text string, o options) (string, bool
 			}
 			b.WriteString(value)
 			ok = ok && resolved
-		case closed && o.templates && !strings.HasPrefix(inner, "certificate.") && !strings.HasPrefix(inner, "request."):
-			d.fail(n, "{{%s}} is unknown: {{named.…}}, {{certificate.…}} and {{request.…}} can be used here", bare(inner))
-			ok = false
+			text = after
+		case o.expression:
+			b.WriteString("{{")
+			text = rest
 		case !closed:
-			if o.templates {
-				d.fail(n, "{{ is never closed: }} is missing")
-				ok = false
-			}
-			b.WriteString("{{" + rest)
-			return b.String(), ok
-		default:
+			d.fail(n, "{{ is never closed: }} is missing")
+			return "", false
+		case o.templates && (strings.HasPrefix(inner, "certificate.") || strings.HasPrefix(inner, "request.")):
 			b.WriteString("{{" + raw + "}}")
+			text = after
+		default:
+			d.unknownTemplate(n, inner, o)
+			ok = false
+			text = after
 		}
-		text = after
 	}
+}
+
+// unknownTemplate reports what stands in {{…}} and means nothing there.
+func (d *decoder) unknownTemplate(n *yaml.Node, inner string, o options) {
+	if o.secret {
+		d.fail(n, "what stands in {{…}} here is not a named value: only {{named.…}} can be used here")
+		return
+	}
+	word, _, _ := strings.Cut(inner, ".")
+	e := Error{Position: d.at(n), Message: "{{" + bare(inner) + "}} is unknown: "}
+	words := []string{"named"}
+	switch {
+	case o.templates:
+		e.Message += "{{named.…}}, {{certificate.…}} and {{request.…}} can be used here"
+		words = append(words, "certificate", "request")
+	case word == "certificate" || word == "request":
+		e.Message += "only {{named.…}} can be used here; {{" + word + ".…}} is for set_header and respond"
+	default:
+		e.Message += "only {{named.…}} can be used here"
+	}
+	if e.Suggestion = d.nearest(word, words); e.Suggestion == "" && d.named.byName[inner] != nil {
+		e.Suggestion = "named." + inner
+	}
+	d.add(e)
 }
 
 func (d *decoder) resolveName(n *yaml.Node, name string, o options) (string, bool) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,14 +33,16 @@ func (l *loader) readFiles(path string) ([]*file, error) {
 		return nil, err
 	}
 	paths := []string{path}
+	read := func(path string) ([]byte, error) { return readAny(path, maxFileSize, pipePatience) }
 	if info.IsDir() {
+		read = func(path string) ([]byte, error) { return readRegular(path, maxFileSize) }
 		if paths, err = l.directory(path); err != nil {
 			return nil, err
 		}
 	}
 	var files []*file
 	for _, p := range paths {
-		data, err := readLimited(p, maxFileSize)
+		data, err := read(p)
 		if err != nil {
 			return nil, err
 		}
@@ -66,6 +67,7 @@ func (l *loader) directory(dir string) ([]string, error) {
 		return nil, err
 	}
 	var paths []string
+	irregular := false
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -79,32 +81,18 @@ func (l *loader) directory(dir string) ([]string, error) {
 		case info.IsDir():
 		case ext != ".yaml" && ext != ".yml":
 			l.doc.source.notes = append(l.doc.source.notes, Note{Position{File: path}, "ignored: only *.yaml and *.yml files are read"})
+		case !info.Mode().IsRegular():
+			irregular = true
+			l.add(Error{Position: Position{File: path}, Message: errIrregular.Error() + ", and a directory is read file by file"})
 		default:
 			paths = append(paths, path)
 		}
 	}
-	if len(paths) == 0 {
-		l.unread = true
+	l.unread = irregular || len(paths) == 0
+	if l.unread && !irregular {
 		l.add(Error{Position: Position{File: dir}, Message: "the directory holds no *.yaml or *.yml file"})
 	}
 	return paths, nil
-}
-
-// readLimited reads a whole file of at most limit bytes.
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d MiB", limit>>20)}
-	}
-	return data, nil
 }
 
 // parse turns a file into the node of its only YAML document, or nil with an error in the list.

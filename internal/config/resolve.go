@@ -63,6 +63,7 @@ func (l *loader) resolve() {
 		}
 	}
 	r.keys()
+	l.noteServed(served)
 }
 
 // servedCredentials are the credentials of listeners: without one of them a listener could not serve.
@@ -232,16 +233,7 @@ func (r *resolver) pem(at any, text string, kind Kind) (*keystore.Bundle, error)
 // read reads a regular file that the document names.
 func (r *resolver) read(path string, limit int64) ([]byte, error) {
 	r.doc.source.read(path)
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, errors.New("is a directory")
-	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a regular file")
-	}
-	return readLimited(path, limit)
+	return readRegular(path, limit)
 }
 
 // cause is why a file could not be used, without its path.
@@ -252,8 +244,8 @@ func cause(err error) string {
 	return oneLine(err.Error())
 }
 
-// secret fetches what a secret stands for. Errors say where the reference stands, never what it says: people put the
-// secret itself there.
+// secret fetches what a secret stands for. People put the secret itself where its name belongs, so errors say what stands
+// there only when it looks like a name.
 func (r *resolver) secret(s *Secret, kind Kind) error {
 	var found []byte
 	switch {
@@ -262,15 +254,20 @@ func (r *resolver) secret(s *Secret, kind Kind) error {
 	case s.Env != "":
 		value, ok := r.opts.Env(s.Env)
 		if !ok {
-			return r.fault(&s.Env, kind, "the environment variable that is named here is not set")
+			return r.fault(&s.Env, kind, "the environment variable %s is not set", variableName(s.Env))
 		}
 		found = []byte(value)
 	case s.File != "":
-		s.File = r.join(&s.File, s.File)
+		written := s.File
+		s.File = r.join(&s.File, written)
 		var err error
 		found, err = r.read(s.File, maxSecretSize)
 		if err != nil {
-			return r.fault(&s.File, kind, "the file that is named here: %s", cause(err))
+			name := hiddenName
+			if looksLikePath(written) {
+				name = quotePath(s.File)
+			}
+			return r.fault(&s.File, kind, "the file %s: %s", name, cause(err))
 		}
 		if info, err := os.Stat(s.File); err == nil && info.Mode().Perm()&0o004 != 0 {
 			r.note(&s.File, "everybody on this machine can read the file that is named here: chmod o-r")

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sallyport/internal/config"
 )
 
@@ -113,5 +115,69 @@ func TestALongPathKeepsItsEndInMessages(t *testing.T) {
 	_, err := load(t, strings.ReplaceAll(minimal, "pki/ca.pem", strings.Repeat("folder/", 100)+"end.pem"), config.Options{})
 	if err == nil || !strings.Contains(err.Error(), `folder/end.pem": no such file`) || len(err.Error()) > 600 {
 		t.Errorf("Load() = %v", err)
+	}
+}
+
+// A pipe in a configuration directory, or where a document should be, must not stop a gateway from starting or reloading.
+func TestADirectoryIsReadFileByFile(t *testing.T) {
+	t.Parallel()
+	dir := pkiDir(t)
+	write(t, dir, "10-base.yaml", minimal)
+	for _, name := range []string{"20-pipe.yaml", "pki/pipe"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("pki/pipe", filepath.Join(dir, "30-link.yml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/null", filepath.Join(dir, "40-device.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("10-base.yaml", filepath.Join(dir, "notes.txt")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(dir, config.Options{})
+	want := []string{
+		"20-pipe.yaml: is not a regular file, and a directory is read file by file",
+		"30-link.yml: is not a regular file, and a directory is read file by file",
+		"40-device.yaml: is not a regular file, and a directory is read file by file",
+	}
+	if diff := cmp.Diff(want, messages(err, dir)); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
+
+// What a shell calls <(…) and a named pipe that somebody opens later are documents as good as a file.
+func TestADocumentCanComeThroughAPipe(t *testing.T) {
+	t.Parallel()
+	dir := pkiDir(t)
+	path := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString(minimal)
+		}
+		if err == nil {
+			_, err = f.WriteString("log: {format: text}\n")
+		}
+		if err == nil {
+			err = f.Close()
+		}
+		written <- err
+	}()
+	d, err := config.Load(path, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Listeners) != 1 || d.Log.Format != "text" {
+		t.Errorf("the document from the pipe is %+v", d)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // redacted is what every secret prints as.
@@ -36,3 +39,40 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns "[secret]".
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// hiddenName stands in messages for what may be a secret that was put where a name belongs.
+const hiddenName = "that is named here"
+
+// variableName returns the name of an environment variable for messages, unless it does not look like one.
+func variableName(text string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+	if text == "" || len(text) > 64 || !strings.Contains(letters, text[:1]) ||
+		strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune(letters+"0123456789", r) }) {
+		return hiddenName
+	}
+	return quote(text)
+}
+
+// looksLikePath reports whether a text can be shown as the path of a file: it has a slash or a dot, and is neither PEM nor
+// anything like a key in hex or base64.
+func looksLikePath(text string) bool {
+	const maxRun = 60
+	if len(text) > 200 || !strings.ContainsAny(text, "/.") || strings.Contains(text, "-----BEGIN") || !utf8.ValidString(text) ||
+		strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return false
+	}
+	noDigit := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+/=_-", r)
+	}
+	for run := range strings.FieldsFuncSeq(text, noDigit) {
+		if len(run) <= maxRun {
+			continue
+		}
+		// A slash is a digit of base64, too, but a path is rarely written in all of its digits.
+		mixed := strings.ContainsFunc(run, unicode.IsUpper) && strings.ContainsFunc(run, unicode.IsLower) && strings.ContainsFunc(run, unicode.IsDigit)
+		if mixed || slices.ContainsFunc(strings.Split(run, "/"), func(segment string) bool { return len(segment) > maxRun }) {
+			return false
+		}
+	}
+	return true
+}

@@ -241,7 +241,7 @@ type Matcher struct {
 	// PolicyOID is a certificate policy of the certificate.
 	PolicyOID string `yaml:"policy_oid"`
 	// Expression is a CEL expression over the certificate.
-	Expression string `yaml:"expression"`
+	Expression string `yaml:"expression,expression"`
 
 	// Inherit is true for the scalar "inherit".
 	Inherit bool `yaml:"-"`

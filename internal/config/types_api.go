@@ -103,7 +103,7 @@ type Step struct {
 // Branch is one branch of choose.
 type Branch struct {
 	// When is a CEL expression; absent means otherwise.
-	When string `yaml:"when"`
+	When string `yaml:"when,expression"`
 	// Then are the steps of the branch.
 	Then []Step `yaml:"then"`
 }

@@ -85,7 +85,7 @@ type TrustStore struct {
 }
 
 // Anchor is one source of trust anchors: a file or text that may hold several certificates. A CA certificate stands for
-// everybody below it unless pin is true; any other certificate is a pin: exactly that leaf.
+// everybody below it unless pin is true; any other certificate is a pin: exactly that leaf. A string is a CertificateRef.
 type Anchor struct {
 	// File is a path to PEM, relative to the file that names it.
 	File string `yaml:"file"`

@@ -310,11 +310,21 @@ func (r *records) Write(line []byte) (int, error) {
 // wait returns the first record that fits, waiting for it to be written.
 func (r *records) wait(t *testing.T, fits func(map[string]any) bool) map[string]any {
 	t.Helper()
+	return r.waitFor(t, 1, fits)
+}
+
+// waitFor returns the n-th record that fits.
+func (r *records) waitFor(t *testing.T, n int, fits func(map[string]any) bool) map[string]any {
+	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
 		r.mu.Lock()
+		seen := 0
 		for _, line := range r.lines {
-			if fits(line) {
+			if !fits(line) {
+				continue
+			}
+			if seen++; seen == n {
 				r.mu.Unlock()
 				return line
 			}

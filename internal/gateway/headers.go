@@ -24,11 +24,12 @@ var methodOverrides = map[string]bool{"x-http-method": true, "x-http-method-over
 // longestName is the length of the longest name in the two sets above.
 const longestName = 22
 
-// strip removes every field that tells a backend who is calling, in any spelling, whoever sent it. It is the only place
-// where such fields are removed, and it runs on headers and trailers of every request before identify.
+// strip removes every field that tells a backend who is calling, in any spelling, whoever sent it, and those that only look
+// like the fields that frame messages, such as Content_Length: a backend that folds names would take them for those. It is
+// the only place where such fields are removed, and it runs on headers and trailers of every request before identify.
 func strip(h header) {
 	for name := range h {
-		if certheader.Identity(name) || isOneOf(forwarding, name) {
+		if certheader.Identity(name) || certheader.Framing(name) || isOneOf(forwarding, name) {
 			delete(h, name)
 		}
 	}

@@ -89,8 +89,8 @@ func ignorable(r decision.Reason) bool {
 // lists applies deny and allow to a validated certificate. Deny wins; where no certificate is demanded a certificate
 // that the lists refuse makes the caller anonymous, as if it had presented nothing.
 func (b *binding) lists(s standing, t *decision.Trace) judgement {
-	id, path := s.verdict.Identity, s.verdict.Path
-	if i := b.deny.find(id, path); i >= 0 {
+	id := s.verdict.Identity
+	if i := b.deny.find(id); i >= 0 {
 		return b.unlisted(decision.CertificateDenied, "deny", b.deny.describe(i), t)
 	}
 	if b.deny != nil && t.Enabled() {
@@ -99,7 +99,7 @@ func (b *binding) lists(s standing, t *decision.Trace) judgement {
 	if b.allow == nil {
 		return judgement{Decision: passes, caller: s}
 	}
-	i := b.allow.find(id, path)
+	i := b.allow.find(id)
 	if i < 0 {
 		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id), t)
 	}

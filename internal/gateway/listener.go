@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -128,6 +129,7 @@ func (s *socket) handshake(ctx context.Context, c *conn) {
 	state := t.ConnectionState()
 	c.overTLS, c.tlsVersion = true, state.Version
 	c.evidence = newEvidence(state.PeerCertificates, c.profile.asks())
+	c.http2.Store(state.NegotiatedProtocol == "h2")
 	s.deliver(t)
 }
 
@@ -228,7 +230,7 @@ func answerPlainHTTP(c net.Conn) {
 }
 
 // conn is an accepted connection and what its handshake found out. The handshake's goroutine writes the fields; the
-// HTTP server gets the connection afterwards and only reads them.
+// HTTP server gets the connection afterwards and only reads them, but for the counters.
 type conn struct {
 	net.Conn
 	socket *socket
@@ -238,6 +240,9 @@ type conn struct {
 	serverName string   // canonical; "" for nothing
 	profile    *profile // of the handshake's snapshot; nil without TLS
 	evidence   *evidence
+
+	begun, handled atomic.Int64 // requests that net/http began to read, and those that came to the handler
+	http2          atomic.Bool  // then the two cannot be compared
 }
 
 // profileKey identifies the TLS profile of the handshake across generations.

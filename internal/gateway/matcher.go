@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -86,15 +85,19 @@ func countFields(m *config.Matcher) int {
 	return n
 }
 
-// find returns the index of the first entry found that matches, or -1. path is the validated path of the identity's
-// leaf, leaf first.
-func (l *matchList) find(id *identity.Identity, path []*x509.Certificate) int {
+// find returns the index of the first entry found that matches, or -1.
+func (l *matchList) find(id *identity.Identity) int {
 	if l == nil || id == nil {
 		return -1
 	}
 	if l.sha256 != nil {
 		if i, ok := l.sha256[id.SHA256()]; ok {
 			return i
+		}
+		if twin, ok := id.TwinSHA256(); ok && l.deny {
+			if i, ok := l.sha256[twin]; ok {
+				return i
+			}
 		}
 	}
 	if l.spki != nil {
@@ -106,6 +109,11 @@ func (l *matchList) find(id *identity.Identity, path []*x509.Certificate) int {
 		if i, ok := l.sha1[id.SHA1()]; ok {
 			return i
 		}
+		if twin, ok := id.TwinSHA1(); ok && l.deny {
+			if i, ok := l.sha1[twin]; ok {
+				return i
+			}
+		}
 	}
 	if l.commonName != nil {
 		if i := l.findCommonName(id); i >= 0 {
@@ -113,12 +121,12 @@ func (l *matchList) find(id *identity.Identity, path []*x509.Certificate) int {
 		}
 	}
 	if l.subject != nil {
-		if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id, path) {
+		if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id) {
 			return i
 		}
 	}
 	for _, i := range l.rest {
-		if l.matches(&l.entries[i], id, path) {
+		if l.matches(&l.entries[i], id) {
 			return i
 		}
 	}
@@ -127,21 +135,38 @@ func (l *matchList) find(id *identity.Identity, path []*x509.Certificate) int {
 
 // matches reports whether every given field of an entry holds. An entry with a field that this build does not judge
 // matches nothing in an allow list; such documents are refused before they run (Unbuilt).
-func (l *matchList) matches(m *config.Matcher, id *identity.Identity, path []*x509.Certificate) bool {
+func (l *matchList) matches(m *config.Matcher, id *identity.Identity) bool {
 	if m.Alias != "" || m.Certificate != "" || m.PolicyOID != "" || m.Expression != "" {
 		return false
 	}
-	return countFields(m) > 0 && l.thumbprintsMatch(m, id, path) && l.namesMatch(m, id)
+	return countFields(m) > 0 && l.thumbprintsMatch(m, id) && l.namesMatch(m, id)
 }
 
-func (l *matchList) thumbprintsMatch(m *config.Matcher, id *identity.Identity, path []*x509.Certificate) bool {
-	if m.SHA256 != nil && *m.SHA256 != id.SHA256() ||
-		m.SHA1 != nil && *m.SHA1 != id.SHA1() ||
-		m.SPKISHA256 != nil && *m.SPKISHA256 != id.SPKI() ||
-		m.Parsed.Serial != nil && !m.Parsed.Serial.Equal(id.Serial()) {
+// thumbprintsMatch compares thumbprints. Whoever holds a certificate can write its ECDSA signature in a second valid way,
+// which changes the thumbprints and nothing else: a list that denies compares both.
+func (l *matchList) thumbprintsMatch(m *config.Matcher, id *identity.Identity) bool {
+	if m.SPKISHA256 != nil && *m.SPKISHA256 != id.SPKI() || m.Parsed.Serial != nil && !m.Parsed.Serial.Equal(id.Serial()) {
 		return false
 	}
-	return m.IssuerSHA256 == nil || len(path) > 1 && *m.IssuerSHA256 == identity.Thumbprint(path[1])
+	if m.SHA256 != nil && *m.SHA256 != id.SHA256() {
+		if twin, ok := id.TwinSHA256(); !l.deny || !ok || *m.SHA256 != twin {
+			return false
+		}
+	}
+	if m.SHA1 != nil && *m.SHA1 != id.SHA1() {
+		if twin, ok := id.TwinSHA1(); !l.deny || !ok || *m.SHA1 != twin {
+			return false
+		}
+	}
+	if m.IssuerSHA256 == nil {
+		return true
+	}
+	issuer, known := id.IssuerSHA256()
+	if known && *m.IssuerSHA256 == issuer {
+		return true
+	}
+	twin, ok := id.TwinIssuerSHA256()
+	return l.deny && ok && *m.IssuerSHA256 == twin
 }
 
 func (l *matchList) namesMatch(m *config.Matcher, id *identity.Identity) bool {

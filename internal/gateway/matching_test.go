@@ -1,11 +1,15 @@
 package gateway_test
 
 import (
+	"crypto/elliptic"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -133,6 +137,77 @@ func TestEachFieldOfAMatcherMatchesWhatItSays(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTheHolderOfADeniedCertificateCannotReencodeIt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, rules("", "", "{mode: required, trust: [partners]}"))
+	issuing := s.ca.Intermediate(t, testpki.Options{CommonName: "Issuing CA"})
+	denied := issuing.Leaf(t, testpki.Options{CommonName: "denied"})
+	sha1Sum := sha1.Sum(denied.Cert.Raw)
+	n := elliptic.P256().Params().N
+	flipped, padded := denied.TLS(), denied.TLS()
+	flipped.Certificate[0] = reencode(t, denied.Cert.Raw, n, 0)
+	padded.Certificate[0] = reencode(t, denied.Cert.Raw, nil, 1)
+	flippedIssuer := denied.TLS()
+	flippedIssuer.Certificate[1] = reencode(t, issuing.Cert.Raw, n, 0)
+	for _, deny := range []string{
+		fmt.Sprintf("{sha256: %q}", sum(denied)),
+		fmt.Sprintf("{sha1: %q}", hex.EncodeToString(sha1Sum[:])),
+		fmt.Sprintf("{sha256: %q, common_name: denied}", sum(denied)),
+		fmt.Sprintf("{sha1: %q, common_name: denied}", hex.EncodeToString(sha1Sum[:])),
+		fmt.Sprintf("{issuer_sha256: %q}", sum(issuing)),
+	} {
+		s.apply(rules("", "", "{mode: required, trust: [partners], deny: ["+deny+"]}"))
+		s.caller("public", "localhost", s.a).get("https://localhost/").is(t, 200, "")
+		for name, chain := range map[string]tls.Certificate{"as issued": denied.TLS(), "flipped": flipped, "padded": padded} {
+			a := s.callerWith("public", "localhost", chain).get("https://localhost/")
+			if a.status != 403 {
+				t.Errorf("%s, %s: %d", deny, name, a.status)
+			}
+		}
+		if strings.Contains(deny, "issuer") {
+			s.callerWith("public", "localhost", flippedIssuer).get("https://localhost/").is(t, 403, "certificate_denied")
+		}
+	}
+	// A list that allows admits the very certificate alone.
+	s.apply(rules("", "", fmt.Sprintf("{mode: required, trust: [partners], allow: [{sha256: %q}]}", sum(denied))))
+	s.caller("public", "localhost", denied).get("https://localhost/").is(t, 200, "")
+	s.callerWith("public", "localhost", flipped).get("https://localhost/").is(t, 403, "certificate_not_allowed")
+}
+
+// reencode writes a certificate's signature in another way that verifies: with n - s for s where n is given, and with
+// unused bits. What was signed stays the same.
+func reencode(t *testing.T, der []byte, n *big.Int, unused int) []byte {
+	t.Helper()
+	var outer struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		t.Fatal(err)
+	}
+	if n != nil {
+		var signature struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(outer.Signature.Bytes, &signature); err != nil {
+			t.Fatal(err)
+		}
+		signature.S.Sub(n, signature.S)
+		flipped, err := asn1.Marshal(signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outer.Signature = asn1.BitString{Bytes: flipped, BitLength: 8 * len(flipped)}
+	}
+	if unused > 0 { // shifted left, which the parser undoes
+		shifted := new(big.Int).Lsh(new(big.Int).SetBytes(outer.Signature.Bytes), uint(unused)).Bytes()
+		outer.Signature = asn1.BitString{Bytes: shifted, BitLength: 8*len(shifted) - unused}
+	}
+	out, err := asn1.Marshal(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestLevelsMergeFieldByField(t *testing.T) {

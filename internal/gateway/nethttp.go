@@ -54,7 +54,33 @@ func newServer(s *socket) server {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, underlying(c))
 		},
+		ConnState: s.g.unread,
 	}}
+}
+
+// unread is net/http's ConnState. Requests that net/http refuses by itself, because they cannot be read, come to no handler;
+// it notices them by a connection that closes with more requests begun than handled, and records the last one.
+func (g *Gateway) unread(nc net.Conn, state http.ConnState) {
+	c := underlying(nc)
+	if c == nil {
+		return
+	}
+	switch state { //nolint:exhaustive // the others say nothing about requests
+	case http.StateActive:
+		c.begun.Add(1)
+	case http.StateClosed:
+		if c.http2.Load() || c.begun.Load() <= c.handled.Load() {
+			return
+		}
+		name := ""
+		if l := g.snapshot.Load().listeners[c.socket.address]; l != nil {
+			name = l.name
+		}
+		g.access.LogAttrs(context.Background(), slog.LevelInfo, "request",
+			slog.String("remote", c.RemoteAddr().String()), slog.String("listener", name), slog.String("server_name", c.serverName),
+			slog.String("decision", "deny"), slog.String("reason", decision.RequestMalformed.String()),
+			slog.String("detail", "it could not be read as a request, or was cut short"))
+	}
 }
 
 func (s server) serve(l net.Listener) { _ = s.http.Serve(l) } // ends with the listener, which is no error
@@ -107,6 +133,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	gone := c == nil || l == nil // the listener was removed while the connection was open
 	if gone {
 		c, l = &conn{}, &listener{address: h.address}
+	}
+	c.handled.Add(1)
+	if r.ProtoMajor > 1 {
+		c.http2.Store(true)
 	}
 	now := h.g.clock.Now()
 	x := &exchange{snapshot: snapshot, view: view{

@@ -147,10 +147,10 @@ func TestIdentityHeadersOfClientsNeverReachTheBackend(t *testing.T) {
 	}
 }
 
-func TestForwardingHeadersOfClientsNeverReachTheBackend(t *testing.T) {
+func TestForwardingAndFramingLookAlikesNeverReachTheBackend(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	names := []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X_Forwarded_For", "X-Request-ID", "X-Original-URL"}
+	names := []string{"Content_Length", "Transfer_Encoding", "Transfer.Encoding", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X_Forwarded_For", "X-Request-ID", "X-Original-URL"}
 	var request strings.Builder
 	request.WriteString("GET /open/ HTTP/1.1\r\nHost: localhost\r\n")
 	for _, name := range names {
@@ -219,6 +219,33 @@ func TestWhatACallerChoosesDoesNotFillTheLog(t *testing.T) {
 				t.Errorf("%s has %d characters", field, len(text))
 			}
 		}
+	}
+}
+
+func TestRequestsThatCannotBeReadAreRecorded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for i, request := range []string{
+		"GET /open/ HTTP/1.1\r\nHost: localhost\r\nHost: other\r\n\r\n", "GET /open/ HTTP/1.1\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /open/ HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n",
+	} {
+		s.raw("public", "localhost", nil, request)
+		s.records.waitFor(t, i+1, func(r map[string]any) bool {
+			return r["msg"] == "request" && r["reason"] == "request_malformed" && r["listener"] == "public"
+		})
+	}
+	s.caller("public", "localhost", nil).get("https://localhost/open/").is(t, 200, "")
+	s.caller("public", "localhost", nil).http2().get("https://localhost/open/").is(t, 200, "")
+	s.records.mu.Lock()
+	defer s.records.mu.Unlock()
+	refused := 0
+	for _, r := range s.records.lines {
+		if r["reason"] == "request_malformed" {
+			refused++
+		}
+	}
+	if refused != 4 {
+		t.Errorf("%d records of requests that could not be read, want 4", refused)
 	}
 }
 

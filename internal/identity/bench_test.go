@@ -69,7 +69,7 @@ func BenchmarkOf(b *testing.B) {
 	cert := leaf(b, func(template *x509.Certificate) { template.DNSNames = []string{"a.test"} })
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := identity.Of(cert); err != nil {
+		if _, err := identity.Of([]*x509.Certificate{cert}); err != nil {
 			b.Fatal(err)
 		}
 	}

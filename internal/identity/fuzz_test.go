@@ -221,7 +221,7 @@ func FuzzSANPattern(f *testing.F) {
 		if err != nil || len(presented) > 30_000 {
 			return
 		}
-		id, err := identity.Of(withSAN(cert, generalName(tag%9, presented)))
+		id, err := identity.Of([]*x509.Certificate{withSAN(cert, generalName(tag%9, presented))})
 		if err != nil {
 			return
 		}
@@ -248,7 +248,7 @@ func FuzzAlternativeNames(f *testing.F) {
 		changed := *cert
 		changed.Extensions = slices.Clone(cert.Extensions)
 		changed.Extensions = append(changed.Extensions, sanExtension(der))
-		id, err := identity.Of(&changed)
+		id, err := identity.Of([]*x509.Certificate{&changed})
 		if err != nil {
 			return
 		}

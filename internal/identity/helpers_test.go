@@ -161,5 +161,5 @@ func withSAN(cert *x509.Certificate, names ...[]byte) *x509.Certificate {
 // named returns the identity of a certificate with these alternative names.
 func named(t testing.TB, names ...[]byte) (*identity.Identity, error) {
 	t.Helper()
-	return identity.Of(withSAN(leaf(t, nil), names...))
+	return identity.Of([]*x509.Certificate{withSAN(leaf(t, nil), names...)})
 }

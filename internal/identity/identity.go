@@ -22,6 +22,10 @@ type Identity struct {
 	leaf            *x509.Certificate
 	sha256, spki    SHA256
 	sha1            SHA1
+	twin            thumbprints
+	issuerSHA256    SHA256
+	hasIssuer       bool
+	issuerTwin      thumbprints
 	serial          Serial
 	subject, issuer DN
 	commonName      string
@@ -29,28 +33,62 @@ type Identity struct {
 	names           alternativeNames
 }
 
-// Of reads the identity off a leaf. It checks no signature, validity or purpose: only package trust calls it, after the
-// certification path of this leaf was validated. A leaf whose subject, issuer, serial number or alternative names
-// cannot be read to the last byte is an error and has no identity; the reason is certificate_malformed.
-func Of(leaf *x509.Certificate) (*Identity, error) {
-	if leaf == nil || len(leaf.Raw) == 0 {
+// Of reads the identity off the leaf of a certification path: leaf first, then the certificate that issued it, up to the
+// trust anchor; a pin is a path of one. It checks no signature, validity or purpose: only package trust calls it, after
+// the path was validated. Of the certificates above the leaf it takes the thumbprint of the first and what is needed
+// for twins (see TwinSHA256). A leaf whose subject, issuer, serial number or alternative names cannot be read to the
+// last byte is an error and has no identity, and so is a path with a certificate missing or with an ECDSA signature on
+// the leaf or its issuer that has no twin; the reason is certificate_malformed.
+func Of(path []*x509.Certificate) (*Identity, error) {
+	missing := func(cert *x509.Certificate) bool { return cert == nil || len(cert.Raw) == 0 }
+	if len(path) == 0 || slices.ContainsFunc(path, missing) {
 		return nil, errors.New("no certificate")
 	}
+	leaf := path[0]
 	id := &Identity{
 		leaf:   leaf,
 		sha256: sha256.Sum256(leaf.Raw),
 		sha1:   sha1.Sum(leaf.Raw), //nolint:gosec // see SHA1
 		spki:   sha256.Sum256(leaf.RawSubjectPublicKeyInfo),
 	}
-	var err error
-	if id.serial, err = serialOf(leaf.SerialNumber); err != nil {
+	if err := id.readThumbprints(path); err != nil {
 		return nil, err
 	}
+	if err := id.readNames(); err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
+// readThumbprints takes the thumbprints that depend on who issued what.
+func (id *Identity) readThumbprints(path []*x509.Certificate) error {
+	var err error
+	if len(path) > 1 {
+		id.issuerSHA256, id.hasIssuer = Thumbprint(path[1]), true
+		if id.twin, err = twinOf(path[0], path[1]); err != nil {
+			return err
+		}
+	}
+	if len(path) > 2 {
+		if id.issuerTwin, err = twinOf(path[1], path[2]); err != nil {
+			return fmt.Errorf("issuer: %w", err)
+		}
+	}
+	return nil
+}
+
+// readNames reads everything that the leaf says about its holder.
+func (id *Identity) readNames() error {
+	leaf := id.leaf
+	var err error
+	if id.serial, err = serialOf(leaf.SerialNumber); err != nil {
+		return err
+	}
 	if id.subject, err = ParseDN(leaf.RawSubject); err != nil {
-		return nil, fmt.Errorf("subject: %w", err)
+		return fmt.Errorf("subject: %w", err)
 	}
 	if id.issuer, err = ParseDN(leaf.RawIssuer); err != nil {
-		return nil, fmt.Errorf("issuer: %w", err)
+		return fmt.Errorf("issuer: %w", err)
 	}
 	oidSubjectAltName := asn1.ObjectIdentifier{2, 5, 29, 17}
 	for _, extension := range leaf.Extensions {
@@ -58,13 +96,13 @@ func Of(leaf *x509.Certificate) (*Identity, error) {
 			continue
 		}
 		if id.names, err = parseAlternativeNames(extension.Value); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if names := id.subject.CommonNames(); len(names) == 1 && names[0] != "" {
 		id.commonName, id.hasCommonName = names[0], true
 	}
-	return id, nil
+	return nil
 }
 
 // Leaf returns the certificate, which must not be changed; nil for a nil Identity.
@@ -89,6 +127,43 @@ func (id *Identity) SHA1() SHA1 {
 		return SHA1{}
 	}
 	return id.sha1
+}
+
+// TwinSHA256 returns the thumbprint that the same certificate has with the other of its two valid ECDSA signatures.
+// Nobody needs a key to turn (r, s) into (r, n-s), so the holder of a certificate may present either: lists that deny
+// compare both thumbprints, lists that allow only SHA256. False when the leaf is not signed with ECDSA, and when its
+// issuer is unknown, as with pins, which are compared byte by byte.
+func (id *Identity) TwinSHA256() (SHA256, bool) {
+	if id == nil {
+		return SHA256{}, false
+	}
+	return id.twin.sha256, id.twin.exist
+}
+
+// TwinSHA1 is TwinSHA256 with SHA-1.
+func (id *Identity) TwinSHA1() (SHA1, bool) {
+	if id == nil {
+		return SHA1{}, false
+	}
+	return id.twin.sha1, id.twin.exist
+}
+
+// IssuerSHA256 returns the thumbprint of the certificate that issued the leaf in the path that was validated; false when
+// the issuer is unknown, as with pins.
+func (id *Identity) IssuerSHA256() (SHA256, bool) {
+	if id == nil {
+		return SHA256{}, false
+	}
+	return id.issuerSHA256, id.hasIssuer
+}
+
+// TwinIssuerSHA256 is to IssuerSHA256 what TwinSHA256 is to SHA256. False also when the issuer is the trust anchor: its
+// bytes are the operator's.
+func (id *Identity) TwinIssuerSHA256() (SHA256, bool) {
+	if id == nil {
+		return SHA256{}, false
+	}
+	return id.issuerTwin.sha256, id.issuerTwin.exist
 }
 
 // SPKI returns the SHA-256 of the certificate's subjectPublicKeyInfo: the same for every certificate of one key.

@@ -18,7 +18,7 @@ import (
 func TestOf(t *testing.T) {
 	t.Parallel()
 	cert := leaf(t, nil)
-	id, err := identity.Of(cert)
+	id, err := identity.Of([]*x509.Certificate{cert})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestNobodyHasNoNames(t *testing.T) {
 		}
 	}
 	for _, cert := range []*x509.Certificate{nil, {}} {
-		id, err := identity.Of(cert)
+		id, err := identity.Of([]*x509.Certificate{cert})
 		wantError(t, err, "no certificate")
 		if id != nil {
 			t.Error("no certificate has an identity")
@@ -92,7 +92,7 @@ func TestOfRefusesWhatItCannotRead(t *testing.T) {
 			t.Parallel()
 			cert := *good
 			c.change(&cert)
-			_, err := identity.Of(&cert)
+			_, err := identity.Of([]*x509.Certificate{&cert})
 			wantError(t, err, c.want)
 		})
 	}
@@ -104,7 +104,7 @@ func TestNULInACommonName(t *testing.T) {
 	cert := leaf(t, func(template *x509.Certificate) {
 		template.RawSubject = name(rdn(utf8Attr(oidCN, "partner-a\x00.evil.test")))
 	})
-	_, err := identity.Of(cert)
+	_, err := identity.Of([]*x509.Certificate{cert})
 	wantError(t, err, "U+0000")
 }
 
@@ -126,7 +126,7 @@ func TestCommonNameIsTheOnlyOne(t *testing.T) {
 	} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			id := must(identity.Of(leaf(t, func(template *x509.Certificate) { template.RawSubject = c.subject })))
+			id := must(identity.Of([]*x509.Certificate{leaf(t, func(template *x509.Certificate) { template.RawSubject = c.subject })}))
 			if got, ok := id.CommonName(); got != c.want || ok != c.ok {
 				t.Errorf("got %q, %v, want %q, %v", got, ok, c.want, c.ok)
 			}
@@ -142,7 +142,7 @@ func TestURIsAreReadByteByByte(t *testing.T) {
 	if u, err := url.Parse(odd); err != nil || u.String() == odd {
 		t.Fatalf("net/url keeps %q: the example is no longer one", odd)
 	}
-	if got := must(identity.Of(cert)).URIs(); len(got) != 1 || got[0] != odd {
+	if got := must(identity.Of([]*x509.Certificate{cert})).URIs(); len(got) != 1 || got[0] != odd {
 		t.Errorf("got %q", got)
 	}
 }

@@ -346,7 +346,7 @@ func TestAlternativeNamesAreTheCertificates(t *testing.T) {
 		template.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1), net.ParseIP("2001:db8::1")}
 		template.URIs = []*url.URL{{Scheme: "spiffe", Host: "a.test", Path: "/b"}}
 	})
-	id := must(identity.Of(cert))
+	id := must(identity.Of([]*x509.Certificate{cert}))
 	if diff := cmp.Diff(cert.DNSNames, id.DNSNames()); diff != "" {
 		t.Errorf("DNSNames (-want +got)\n%s", diff)
 	}

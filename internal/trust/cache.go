@@ -11,7 +11,7 @@ import (
 // refused displaces nobody who is accepted.
 const (
 	// maxAcceptedVerdicts is the number of chains of which a set remembers that they are accepted.
-	maxAcceptedVerdicts = 32768
+	maxAcceptedVerdicts = 16384
 	// maxRefusedVerdicts is the number of chains of which a set remembers that they are refused.
 	maxRefusedVerdicts = 2048
 )

@@ -44,7 +44,7 @@ func TestATableHoldsAboutAsManyAsItsLimit(t *testing.T) {
 	t.Parallel()
 	var c cache
 	c.prepare()
-	const n = 10_000 // connections that are open at the same time
+	const n = 5_000 // callers that are connected at the same time
 	for i := range n {
 		c.put(numbered(i), tableNow)
 	}

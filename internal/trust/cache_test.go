@@ -222,6 +222,11 @@ func TestACachedVerdictAllocatesNothing(t *testing.T) {
 	ca := testpki.NewCA(t, testpki.Options{})
 	yes, no := callers(t, ca), callers(t, testpki.NewCA(t, testpki.Options{}))
 	chain := trust.NewChain(under(t, ca, 1).Chain())
+	own := trust.NewChain(append(under(t, ca, 1).Chain(), ca.Leaf(t, testpki.Options{}).Cert))
+	yes.Verify(own, now)
+	if n := testing.AllocsPerRun(1000, func() { yes.Verify(own, now) }); n != 0 {
+		t.Errorf("remembered by the chain alone: %v allocations", n)
+	}
 	for name, set := range map[string]*trust.Set{"accepted": yes, "refused": no, "no set": nil} {
 		set.Verify(chain, now)
 		if n := testing.AllocsPerRun(1000, func() { set.Verify(chain, now) }); n != 0 {

@@ -2,13 +2,13 @@ package trust
 
 import (
 	"bytes"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/decision"
@@ -23,26 +23,23 @@ const (
 	// maxIssuerCandidates is the largest number of pairs in which one presented certificate may, by its name, have
 	// issued another. An honest chain of ten has nine; hostile ones repeat a name to make path building slow.
 	maxIssuerCandidates = 12
-	// maxRSABits is the largest RSA key; larger ones are slow to verify with.
-	maxRSABits = 8192
 )
 
 // Chain is what a peer presented, leaf first. It is made once for each connection. The zero value and nil are nothing.
 type Chain struct {
 	certs   []*x509.Certificate
 	id      [32]byte
-	leafID  [32]byte
 	refusal *Verdict // why the chain is refused without being validated; nil when it is not
 
-	othersOnce sync.Once
-	others     *x509.CertPool // what may serve as intermediates; nil when the leaf came alone
+	outlineOnce sync.Once
+	outlined    *outline // see outline
 
-	linksOnce sync.Once
-	links     [][]int // see linked
+	own atomic.Pointer[[]*ownVerdict] // see remember
 }
 
 // NewChain returns the chain of the certificates presented, leaf first; nil when there are none. It does not keep the
-// slice. Of a chain beyond the limits only the leaf is kept.
+// slice. Of a chain beyond the limits, and of one with a certificate that was changed where its signature does not cover
+// it, only the leaf is kept.
 func NewChain(presented []*x509.Certificate) *Chain {
 	if len(presented) == 0 {
 		return nil
@@ -62,11 +59,17 @@ func NewChain(presented []*x509.Certificate) *Chain {
 		size += len(cert.Raw)
 	}
 	digest.Sum(c.id[:0])
-	c.leafID = sha256.Sum256(presented[0].Raw)
 	if excess := excess(presented, size); excess != "" {
 		c.certs = []*x509.Certificate{presented[0]}
 		c.refuse(decision.CertificateChain, excess)
 		return c
+	}
+	for _, cert := range presented {
+		if looseness := looseness(cert); looseness != "" {
+			c.certs = []*x509.Certificate{presented[0]}
+			c.refuse(decision.CertificateMalformed, name(cert)+" "+looseness)
+			return c
+		}
 	}
 	c.certs = slices.Clone(presented)
 	return c
@@ -86,8 +89,12 @@ func excess(presented []*x509.Certificate, size int) string {
 	}
 	candidates := 0
 	for i, child := range presented {
-		if key, ok := child.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-			return fmt.Sprintf("%s has an RSA key of %d bits, at most %d are looked at", name(child), key.N.BitLen(), maxRSABits)
+		bits := maxIssuerRSABits
+		if i == 0 {
+			bits = maxRSABits
+		}
+		if slowness := slowness(child, bits); slowness != "" {
+			return name(child) + " " + slowness
 		}
 		for j, parent := range presented {
 			if i != j && bytes.Equal(child.RawIssuer, parent.RawSubject) {
@@ -118,8 +125,8 @@ func (c *Chain) Leaf() *x509.Certificate {
 	return c.certs[0]
 }
 
-// Certificates returns what was presented, leaf first: the leaf alone when the chain is beyond the limits. The caller
-// must not change it.
+// Certificates returns what was presented, leaf first: the leaf alone where NewChain keeps nothing else. The caller must
+// not change it.
 func (c *Chain) Certificates() []*x509.Certificate {
 	if c == nil {
 		return nil
@@ -127,16 +134,59 @@ func (c *Chain) Certificates() []*x509.Certificate {
 	return c.certs
 }
 
-// prepare does what validation in every store needs, once.
-func (c *Chain) prepare() {
-	c.othersOnce.Do(func() {
-		if len(c.certs) > 1 {
-			c.others = x509.NewCertPool()
+// outline returns what validation in every store needs, made once.
+func (c *Chain) outline() *outline {
+	c.outlineOnce.Do(func() { c.outlined = newOutline(c.certs) })
+	return c.outlined
+}
+
+// ownVerdict is what a set said about this chain alone.
+type ownVerdict struct {
+	set     *Set
+	window  window
+	verdict *Verdict
+}
+
+// maxOwnVerdicts is how many verdicts a chain remembers by itself.
+const maxOwnVerdicts = 8
+
+// recall returns the verdict of a set that the chain itself remembers, or nil.
+func (c *Chain) recall(s *Set, now time.Time) *Verdict {
+	own := c.own.Load()
+	if own == nil {
+		return nil
+	}
+	for _, o := range *own {
+		if o.set == s && o.window.holds(now) {
+			return o.verdict
 		}
-		for _, cert := range c.certs[1:] {
-			c.others.AddCert(cert)
+	}
+	return nil
+}
+
+// remember keeps a verdict that the set does not, for as long as the connection is.
+func (c *Chain) remember(o *ownVerdict) {
+	old := c.own.Load()
+	fresh := []*ownVerdict{o}
+	if old != nil {
+		for _, other := range *old {
+			if other.set != o.set && len(fresh) < maxOwnVerdicts {
+				fresh = append(fresh, other)
+			}
 		}
-	})
+	}
+	c.own.CompareAndSwap(old, &fresh) // whoever lost may have to ask again
+}
+
+// spells reports whether the chain is the path of a verdict and nothing else, in its order, the anchor at the end
+// presented or not. There are few such chains of one leaf: the certificates on a path are what issuers made of them.
+// Of chains that merely contain a path everybody who holds one certificate makes any number.
+func (c *Chain) spells(v *Verdict) bool {
+	path := v.Path
+	if len(c.certs) == len(path)-1 {
+		path = path[:len(c.certs)]
+	}
+	return slices.EqualFunc(c.certs, path, (*x509.Certificate).Equal)
 }
 
 // window returns the time around now in which no certificate presented begins or ceases to be valid.

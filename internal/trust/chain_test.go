@@ -92,8 +92,11 @@ func TestChainsBeyondTheLimitsAreRefusedUnseen(t *testing.T) {
 		many = append(many, testpki.NewSelfSigned(t, testpki.Options{CommonName: "filler " + strconv.Itoa(i)}))
 		alike = append(alike, testpki.NewSelfSigned(t, testpki.Options{CommonName: "twin"}))
 	}
-	huge := *leaf.Cert
-	huge.PublicKey = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 8192), E: 65537}
+	keyed := func(bits uint, exponent int) *x509.Certificate {
+		cert := *leaf.Cert
+		cert.PublicKey = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), bits-1), E: exponent}
+		return &cert
+	}
 
 	for _, tc := range []struct {
 		name      string
@@ -108,7 +111,12 @@ func TestChainsBeyondTheLimitsAreRefusedUnseen(t *testing.T) {
 		{"a large certificate behind the leaf", present(leaf, filled(trust.MaxChainBytes)), decision.CertificateChain, "bytes"},
 		{"four certificates of one name", present(append([]*testpki.Entity{leaf}, alike[:4]...)...), decision.OK, ""},
 		{"five certificates of one name", present(append([]*testpki.Entity{leaf}, alike[:5]...)...), decision.CertificateChain, "20 ways"},
-		{"a key that is slow to verify with", []*x509.Certificate{leaf.Cert, &huge}, decision.CertificateChain, "8193 bits"},
+		{"the largest key of a leaf", []*x509.Certificate{keyed(8192, 65537)}, decision.OK, ""},
+		{"a key of a leaf that is too large", []*x509.Certificate{keyed(8193, 65537)}, decision.CertificateChain, "8193 bits"},
+		{"a public exponent of a leaf that is too large", []*x509.Certificate{keyed(2048, 65539)}, decision.CertificateChain, "exponent 65539"},
+		{"the largest key behind the leaf", []*x509.Certificate{leaf.Cert, keyed(4096, 65537)}, decision.OK, ""},
+		{"a key behind the leaf that is too large", []*x509.Certificate{leaf.Cert, keyed(4097, 65537)}, decision.CertificateChain, "4097 bits"},
+		{"a public exponent behind the leaf that is too large", []*x509.Certificate{leaf.Cert, keyed(2048, 1<<31-1)}, decision.CertificateChain, "exponent 2147483647"},
 		{"a nil certificate", []*x509.Certificate{leaf.Cert, nil}, decision.CertificateMalformed, "not parsed"},
 		{"a nil leaf", []*x509.Certificate{nil, leaf.Cert}, decision.CertificateMalformed, "not parsed"},
 		{"a certificate that was not parsed", []*x509.Certificate{{}}, decision.CertificateMalformed, "not parsed"},

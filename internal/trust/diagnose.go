@@ -3,7 +3,6 @@ package trust
 import (
 	"bytes"
 	"crypto/x509"
-	"errors"
 	"slices"
 	"time"
 
@@ -11,17 +10,13 @@ import (
 )
 
 // maxPaths bounds how many paths a diagnosis looks at: enough for every honest chain, little for a hostile one.
-const maxPaths = 16
+const maxPaths = 8
 
-// diagnose says why a store refuses a chain, given what path validation said. Of several paths to an anchor the one
-// that passes most checks is reported.
-func (in *inquiry) diagnose(s *Store, cause error) *fault {
-	paths := in.paths(s)
-	if len(paths) == 0 {
-		return in.unanchored(s)
-	}
+// diagnose says why a store refuses a chain that leads to an anchor, given what path validation said. Of several paths
+// the one that passes most checks is reported.
+func (in *inquiry) diagnose(s *Store, t *trails, cause error) *fault {
 	var nearest *fault
-	for _, path := range paths {
+	for _, path := range t.paths() {
 		f := in.pathFault(s, path)
 		if f == nil { // x509 gave up before it came here, for example because of its own limits
 			f = faultf(decision.CertificateChain, "%s: %v", name(path[0]), cause)
@@ -62,7 +57,7 @@ func formFault(path []*x509.Certificate) *fault {
 		if i == 0 {
 			continue
 		}
-		if err := path[i-1].CheckSignatureFrom(cert); errors.Is(err, x509.ConstraintViolationError{}) {
+		if !mayIssue(cert) {
 			return faultf(decision.CertificateChain, "%s may not issue certificates, as it did %s", name(cert), name(path[i-1]))
 		}
 		if cert.BasicConstraintsValid && cert.MaxPathLen >= 0 && i-1 > cert.MaxPathLen {
@@ -101,97 +96,39 @@ func verifyTimeless(path []*x509.Certificate) error {
 	return err
 }
 
-// linked returns for each presented certificate which of the others signed it.
-func (c *Chain) linked() [][]int {
-	c.linksOnce.Do(func() {
-		c.links = make([][]int, len(c.certs))
-		for i, child := range c.certs {
-			for j, parent := range c.certs {
-				if i != j && j != 0 && bytes.Equal(child.RawIssuer, parent.RawSubject) && !child.Equal(parent) && signed(child, parent) {
-					c.links[i] = append(c.links[i], j)
-				}
+// unanchored says what is missing: the issuer of the last presented certificate on the way up, by the names.
+func (in *inquiry) unanchored(s *Store, t *trails) *fault {
+	certs, o := in.chain.certs, in.chain.outline()
+	if t.strays >= maxStrays {
+		return faultf(decision.CertificateChain, "%d of the presented certificates were not signed by the issuer that they name, more are not looked at", t.strays)
+	}
+	seen := []int{0}
+	for top := 0; top >= 0; {
+		top = -1
+		for _, parent := range o.parents[seen[len(seen)-1]] {
+			if !t.reached[parent] && !slices.Contains(seen, parent) { // what is anchored did not sign, or this would be, too
+				top = parent
+				seen = append(seen, parent)
+				break
 			}
 		}
-	})
-	return c.links
-}
-
-// paths returns paths from the leaf to anchors of the store along good signatures, nothing else checked. It finds every
-// path that x509 can accept, as long as there are not too many.
-func (in *inquiry) paths(s *Store) [][]*x509.Certificate {
-	w := &walk{store: s, certs: in.chain.certs, links: in.chain.linked(), anchors: map[int][]*x509.Certificate{}}
-	w.from(0)
-	return w.found
-}
-
-// walk is the search for paths. That maxIssuerCandidates is small bounds how many ways there are.
-type walk struct {
-	store   *Store
-	certs   []*x509.Certificate
-	links   [][]int
-	anchors map[int][]*x509.Certificate // see issuers
-	path    []int                       // indices of the certificates on the way
-	found   [][]*x509.Certificate
-}
-
-func (w *walk) from(at int) {
-	if len(w.found) >= maxPaths {
-		return
 	}
-	w.path = append(w.path, at)
-	defer func() { w.path = w.path[:len(w.path)-1] }()
-	cert := w.certs[at]
-	if anchor := w.store.anchor(cert); anchor != nil {
-		w.reach(w.path[:len(w.path)-1], anchor)
-		return
-	}
-	for _, anchor := range w.issuers(at) {
-		w.reach(w.path, anchor)
-	}
-	for _, next := range w.links[at] {
-		if !slices.Contains(w.path, next) {
-			w.from(next)
+	at := seen[len(seen)-1]
+	last := certs[at]
+	for _, parent := range o.parents[at] {
+		if at != 0 && t.reached[parent] && !mayIssue(certs[parent]) {
+			return faultf(decision.CertificateChain, "%s may not issue certificates, as it seems to have %s", name(certs[parent]), name(last))
 		}
 	}
-}
-
-// issuers returns the anchors that signed a presented certificate.
-func (w *walk) issuers(at int) []*x509.Certificate {
-	found, known := w.anchors[at]
-	if !known {
-		cert := w.certs[at]
-		for _, anchor := range w.store.bySubject[string(cert.RawIssuer)] {
-			if signed(cert, anchor) {
-				found = append(found, anchor)
-			}
-		}
-		w.anchors[at] = found
-	}
-	return found
-}
-
-// reach records the path that ends in anchor.
-func (w *walk) reach(path []int, anchor *x509.Certificate) {
-	var certs []*x509.Certificate
-	for _, i := range path {
-		certs = append(certs, w.certs[i])
-	}
-	w.found = append(w.found, append(certs, anchor))
-}
-
-// unanchored says which issuer is missing: that of the last presented certificate on the way up.
-func (in *inquiry) unanchored(s *Store) *fault {
-	certs, links := in.chain.certs, in.chain.linked()
-	top := 0
-	for seen := []int{0}; len(links[top]) > 0 && !slices.Contains(seen, links[top][0]); seen = append(seen, top) {
-		top = links[top][0]
-	}
-	last := certs[top]
-	switch {
-	case s.bySubject[string(last.RawIssuer)] != nil:
+	switch n := len(s.bySubject[string(last.RawIssuer)]); {
+	case n > maxNamesakes:
+		return faultf(decision.CertificateUntrusted, "none of the first %d of %d trust anchors %s signed %s", maxNamesakes, n, issuerName(last), name(last))
+	case n > 0:
 		return faultf(decision.CertificateUntrusted, "the trust anchor %s did not sign %s", issuerName(last), name(last))
 	case bytes.Equal(last.RawIssuer, last.RawSubject):
 		return faultf(decision.CertificateUntrusted, "%s is self-signed and no trust anchor", name(last))
+	case len(o.parents[at]) > 0:
+		return faultf(decision.CertificateUntrusted, "the issuer %s of %s is no trust anchor, and what was presented by that name did not sign it", issuerName(last), name(last))
 	}
 	return faultf(decision.CertificateUntrusted, "the issuer %s of %s is no trust anchor and was not presented", issuerName(last), name(last))
 }

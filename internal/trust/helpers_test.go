@@ -88,7 +88,7 @@ func verify(tb testing.TB, s *trust.Set, presented []*x509.Certificate, at time.
 
 func same(a, b *trust.Verdict) bool {
 	return a.Reason == b.Reason && a.Detail == b.Detail && a.Store == b.Store && a.Pinned == b.Pinned &&
-		a.Until.Equal(b.Until) && a.Anchor == b.Anchor && slices.Equal(a.Path, b.Path) && (a.Identity == nil) == (b.Identity == nil)
+		a.Until.Equal(b.Until) && a.Anchor == b.Anchor && slices.EqualFunc(a.Path, b.Path, (*x509.Certificate).Equal) && (a.Identity == nil) == (b.Identity == nil)
 }
 
 // consistent checks what holds for every verdict.

@@ -98,7 +98,10 @@ func (s *Set) Announce() [][]byte {
 
 // Verify says whether the chain is acceptable at the time now. Nothing presented is certificate_missing, a nil or zero
 // set trust_unavailable. Once a chain has been seen, and until something in it or in the anchors begins or ceases to be
-// valid, the answer comes from the cache, without a lock and without an allocation.
+// valid, the answer comes from the cache, without a lock and without an allocation. A chain that is accepted although
+// it has more in it than the path, or another order, is remembered by the Chain alone, so that nobody fills the cache
+// with variations of his certificate. The certificates of a verdict from the cache are equal to those presented, not
+// the same pointers.
 func (s *Set) Verify(c *Chain, now time.Time) *Verdict {
 	if v := s.shortcut(c, now); v != nil {
 		return v
@@ -106,7 +109,21 @@ func (s *Set) Verify(c *Chain, now time.Time) *Verdict {
 	if v := s.cache.get(&c.id, now); v != nil {
 		return v
 	}
+	if v := c.recall(s, now); v != nil {
+		return v
+	}
 	v, w := s.judge(c, now, nil)
+	if v.Accepted() {
+		var owned *Verdict
+		if c.spells(v) {
+			owned = v.owned()
+		}
+		if owned == nil {
+			c.remember(&ownVerdict{set: s, window: w, verdict: v})
+			return v
+		}
+		v = owned
+	}
 	s.cache.put(&entry{id: c.id, window: w, verdict: v}, now)
 	return v
 }
@@ -154,7 +171,6 @@ var (
 // one that passed most checks, of the first store where several are equal.
 func (s *Set) judge(c *Chain, now time.Time, t *decision.Trace) (*Verdict, window) {
 	w := c.window(s.window(now), now)
-	c.prepare()
 	var nearest *finding
 	var nearestStore *Store
 	in := &inquiry{chain: c, now: now, use: s.use}

@@ -44,9 +44,8 @@ type Store struct {
 	anchors []*x509.Certificate            // CA anchors, ordered by their DER
 	pins    map[[32]byte]*x509.Certificate // by SHA-256 of the DER
 
-	roots     *x509.CertPool                 // the anchors; nil when the store holds pins only: never pass nil to Verify
 	isAnchor  map[[32]byte]*x509.Certificate // the anchors by SHA-256 of the DER
-	bySubject map[string][]*x509.Certificate // the anchors by raw subject
+	bySubject map[string][]namesake          // the anchors by raw subject
 
 	fingerprint [32]byte
 }
@@ -66,7 +65,7 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 		maxDepth:  cfg.MaxDepth,
 		pins:      map[[32]byte]*x509.Certificate{},
 		isAnchor:  map[[32]byte]*x509.Certificate{},
-		bySubject: map[string][]*x509.Certificate{},
+		bySubject: map[string][]namesake{},
 	}
 	if s.maxDepth < 0 {
 		s.maxDepth = DefaultMaxDepth
@@ -79,11 +78,8 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 	}
 	slices.SortFunc(s.anchors, compareDER)
 	for _, a := range s.anchors {
-		if s.roots == nil {
-			s.roots = x509.NewCertPool()
-		}
-		s.roots.AddCert(a)
-		s.bySubject[string(a.RawSubject)] = append(s.bySubject[string(a.RawSubject)], a)
+		n := namesake{cert: a, key: sha256.Sum256(a.RawSubjectPublicKeyInfo)}
+		s.bySubject[string(a.RawSubject)] = append(s.bySubject[string(a.RawSubject)], n)
 	}
 	s.fingerprint = s.sum()
 	return s, nil
@@ -174,7 +170,26 @@ func (s *Store) purposeIn(use Purpose) Purpose {
 	return cmp.Or(s.purpose, use)
 }
 
-// anchor returns the CA anchor that cert is, or nil.
-func (s *Store) anchor(cert *x509.Certificate) *x509.Certificate {
-	return s.isAnchor[sha256.Sum256(cert.Raw)]
+// namesake is an anchor among those of one name.
+type namesake struct {
+	cert *x509.Certificate
+	key  [32]byte // SHA-256 of the public key
+}
+
+// namesakes returns the anchors to try on a certificate: those of its issuer's name and, where they are too many, first
+// those with the key identifier that it asks for (RFC 5280 §4.2.1.1).
+func (s *Store) namesakes(cert *x509.Certificate) []namesake {
+	all := s.bySubject[string(cert.RawIssuer)]
+	if len(all) <= maxNamesakes {
+		return all
+	}
+	var first, rest []namesake
+	for _, a := range all {
+		if bytes.Equal(a.cert.SubjectKeyId, cert.AuthorityKeyId) {
+			first = append(first, a)
+		} else if len(rest) < maxNamesakes {
+			rest = append(rest, a)
+		}
+	}
+	return append(first, rest...)[:maxNamesakes]
 }

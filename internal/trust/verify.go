@@ -16,10 +16,9 @@ import (
 
 // inquiry is one chain judged at one time by several stores.
 type inquiry struct {
-	chain  *Chain
-	now    time.Time
-	use    Purpose
-	failed bool // path building failed in a store before: the next one must be worth it
+	chain *Chain
+	now   time.Time
+	use   Purpose
 }
 
 // finding is what one store says: a path, or a fault.
@@ -89,12 +88,31 @@ func (f *finding) verdict(store string, w window) *Verdict {
 	}
 }
 
+// owned returns the verdict with certificates of its own instead of those that a peer presented, whose bytes are parts
+// of the handshake message with whatever else was in it. Anchors and pins are the store's. Nil if it cannot be done.
+func (v *Verdict) owned() *Verdict {
+	path := slices.Clone(v.Path)
+	for i, cert := range path[:len(path)-1] {
+		var err error
+		if path[i], err = x509.ParseCertificate(bytes.Clone(cert.Raw)); err != nil {
+			return nil
+		}
+	}
+	id, err := identity.Of(path)
+	if err != nil {
+		return nil
+	}
+	owned := *v
+	owned.Path, owned.Identity = path, id
+	return &owned
+}
+
 // ask has one store judge the chain and, when it accepts, reads the leaf.
 func (in *inquiry) ask(s *Store) *finding {
 	leaf := in.chain.certs[0]
 	f := &finding{}
-	if pin := s.pins[in.chain.leafID]; pin != nil && bytes.Equal(pin.Raw, leaf.Raw) {
-		f.pin, f.path = pin, []*x509.Certificate{leaf}
+	if pin := s.pins[in.chain.outline().ids[0]]; pin != nil && bytes.Equal(pin.Raw, leaf.Raw) {
+		f.pin, f.path = pin, []*x509.Certificate{pin}
 		f.fault = in.pinFault(s)
 	} else {
 		f.path, f.fault = in.find(s)
@@ -102,7 +120,7 @@ func (in *inquiry) ask(s *Store) *finding {
 	if f.fault != nil {
 		return f
 	}
-	id, err := identity.Of(leaf)
+	id, err := identity.Of(f.path)
 	if err != nil {
 		f.fault = faultf(decision.CertificateMalformed, "%s: %v", name(leaf), err)
 		return f
@@ -126,32 +144,37 @@ func (in *inquiry) pinFault(s *Store) *fault {
 
 // find returns the first acceptable path from the leaf to a CA anchor of the store, or why there is none.
 func (in *inquiry) find(s *Store) ([]*x509.Certificate, *fault) {
-	if s.roots == nil {
-		return nil, faultf(decision.CertificateUntrusted, "%s is none of the pinned certificates, and there is no CA anchor", name(in.chain.certs[0]))
+	leaf := in.chain.certs[0]
+	if len(s.anchors) == 0 {
+		return nil, faultf(decision.CertificateUntrusted, "%s is none of the pinned certificates, and there is no CA anchor", name(leaf))
 	}
-	if !in.chain.names(s) {
-		return nil, in.unanchored(s)
+	t := in.trails(s)
+	if !t.reached[0] {
+		return nil, in.unanchored(s, t)
 	}
-	if in.failed && len(in.paths(s)) == 0 {
-		return nil, in.unanchored(s)
+	roots, others := t.pools(in.now)
+	if roots == nil { // to Verify that means the roots of the operating system
+		return nil, in.diagnose(s, t, errNoneAcceptable)
 	}
-	paths, err := in.chain.certs[0].Verify(x509.VerifyOptions{
-		Roots:         s.roots,
-		Intermediates: in.chain.others,
+	paths, err := leaf.Verify(x509.VerifyOptions{
+		Roots:         roots,
+		Intermediates: others,
 		CurrentTime:   in.now,
 		KeyUsages:     []x509.ExtKeyUsage{s.purposeIn(in.use).usage()},
 	})
 	if err != nil {
-		in.failed = true
-		return nil, in.diagnose(s, err)
+		return nil, in.diagnose(s, t, err)
 	}
 	for _, path := range paths {
-		if in.rules(s, path) == nil {
-			return path, nil
+		if in.rules(s, path) != nil {
+			continue
 		}
+		if len(path) == 1 { // the leaf is an anchor
+			path[0] = t.isAnchor(0)
+		}
+		return path, nil
 	}
-	in.failed = true
-	return nil, in.diagnose(s, errNoneAcceptable)
+	return nil, in.diagnose(s, t, errNoneAcceptable)
 }
 
 var errNoneAcceptable = errors.New("there are paths to trust anchors, none of them acceptable")
@@ -189,14 +212,6 @@ func depthFault(s *Store, path []*x509.Certificate) *fault {
 	return faultf(decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth)
 }
 
-// names reports whether by its names alone a path to an anchor of the store could exist.
-func (c *Chain) names(s *Store) bool {
-	if s.isAnchor[c.leafID] != nil {
-		return true
-	}
-	return slices.ContainsFunc(c.certs, func(cert *x509.Certificate) bool { return s.bySubject[string(cert.RawIssuer)] != nil })
-}
-
 // usageFault finds the certificate of a path that states extended key usages without the one asked for. Usages nest
 // from the anchor down, as x509 has it.
 func usageFault(path []*x509.Certificate, p Purpose) *fault {
@@ -228,6 +243,10 @@ func timeFault(path []*x509.Certificate, now time.Time) *fault {
 		}
 	}
 	return nil
+}
+
+func isValid(cert *x509.Certificate, now time.Time) bool {
+	return !now.Before(cert.NotBefore) && !now.After(cert.NotAfter)
 }
 
 func validityFault(cert *x509.Certificate, now time.Time) *fault {

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"time"
@@ -19,6 +20,12 @@ func (s *Store) Warnings(now time.Time) []string {
 		warnings = append(warnings, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text))
 	}
 	for _, cert := range s.anchors {
+		if odd := unpresentable(cert, maxIssuerRSABits); odd != "" {
+			warn(cert, odd+": whoever presents it along with his own is refused")
+		}
+		if n := len(s.bySubject[string(cert.RawSubject)]); n > maxNamesakes {
+			warn(cert, fmt.Sprintf("is one of %d CAs of this name: only %d are tried on a certificate", n, maxNamesakes))
+		}
 		if f := validityFault(cert, now); f != nil {
 			warn(cert, fmt.Sprintf("is skipped: %s", validityText(cert, now)))
 		}
@@ -36,6 +43,9 @@ func (s *Store) Warnings(now time.Time) []string {
 		}
 	}
 	for _, cert := range s.sortedPins() {
+		if odd := unpresentable(cert, maxRSABits); odd != "" {
+			warn(cert, "is pinned and refused: it "+odd)
+		}
 		if validityFault(cert, now) != nil {
 			warn(cert, "is pinned and refused: "+validityText(cert, now))
 		}
@@ -47,6 +57,11 @@ func (s *Store) Warnings(now time.Time) []string {
 		}
 	}
 	return warnings
+}
+
+// unpresentable says why no chain may have the certificate in it; empty when one may.
+func unpresentable(cert *x509.Certificate, bits int) string {
+	return cmp.Or(looseness(cert), slowness(cert, bits))
 }
 
 // validityText says how a certificate is outside its validity.

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// pipePatience is how long nothing may come through a pipe that the document is read from.
+const pipePatience = 10 * time.Second
+
+var (
+	errDirectory = errors.New("is a directory")
+	errIrregular = errors.New("is not a regular file")
+)
+
+// readRegular reads a whole regular file of at most limit bytes. Nothing else is opened for long enough to wait for it:
+// a pipe or a device would be a place to hang.
+func readRegular(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(info); err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	f, err := openNow(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	if info, err = f.Stat(); err == nil {
+		err = regular(info) // once more, of what was opened
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return readLimited(f, path, limit)
+}
+
+func regular(info fs.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return errDirectory
+	case !info.Mode().IsRegular():
+		return errIrregular
+	}
+	return nil
+}
+
+// readAny is readRegular for the path that the user gave, which may be a pipe, such as a shell's <(…). A pipe through
+// which nothing comes for as long as patience is an error.
+func readAny(path string, limit int64, patience time.Duration) ([]byte, error) {
+	f, err := openNow(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() {
+		return readLimited(f, path, limit)
+	}
+	return readLimited(&patientReader{file: f, pipe: info.Mode()&fs.ModeNamedPipe != 0, patience: patience}, path, limit)
+}
+
+func readLimited(r io.Reader, path string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > limit:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d MiB", limit>>20)}
+	}
+	return data, nil
+}
+
+// patientReader reads what is not a regular file. A named pipe is at its end as long as nobody has opened it to write, so
+// its end only counts after something came.
+type patientReader struct {
+	file     *os.File
+	pipe     bool
+	patience time.Duration
+	some     bool
+}
+
+func (r *patientReader) Read(p []byte) (int, error) {
+	deadline := time.Now().Add(r.patience)
+	// What knows no deadlines, such as a disk, never waits for anybody.
+	if err := r.file.SetReadDeadline(deadline); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+		return 0, err
+	}
+	for {
+		n, err := r.file.Read(p)
+		r.some = r.some || n > 0
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF) && r.pipe && !r.some && time.Now().After(deadline):
+			return n, &fs.PathError{Op: "read", Path: r.file.Name(), Err: fmt.Errorf("nobody has written anything for %s", r.patience)}
+		case !errors.Is(err, io.EOF) || !r.pipe || r.some:
+			return n, err
+		}
+		<-time.After(min(r.patience, 10*time.Millisecond))
+	}
+}
