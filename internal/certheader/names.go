@@ -111,7 +111,7 @@ func digit(c byte) byte {
 var familyNodes = func() (t familyTree) {
 	add := func() uint16 {
 		t.next, t.ends = append(t.next, [digits]uint16{}), append(t.ends, noFamily)
-		return uint16(len(t.ends) - 1) //nolint:gosec // a few hundred
+		return uint16(len(t.ends) - 1) // a few hundred
 	}
 	add()
 	for _, f := range families {

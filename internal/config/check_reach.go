@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/route"
@@ -40,8 +41,8 @@ type listenerView struct {
 	profiles []profileView
 	byHost   map[route.HostPattern]int
 	all      stance
-	accepts  bool // an API that can be reached under every profile brings trust
-	noted    bool
+	accepts  bool   // an API that can be reached under every profile brings trust
+	quiet    []*API // those that want a certificate where it is not always asked for
 }
 
 func (l *loader) view(v *Listener) *listenerView {
@@ -149,6 +150,9 @@ func (l *loader) checkReach() {
 			l.checkRequired(v)
 		}
 	}
+	for _, v := range views {
+		l.noteQuiet(v)
+	}
 }
 
 // inherits refuses the word inherit where the level above has no list.
@@ -211,7 +215,9 @@ func (l *loader) checkReachOf(a *API, on []*listenerView) {
 	case wanted && !asked:
 		l.shape(modeAt(a), "the API %s wants a certificate, but nothing ever asks for one: client_auth is none everywhere that it can be reached", quote(a.Name))
 	case wanted:
-		l.noteQuiet(a, quiet)
+		for _, v := range quiet {
+			v.quiet = append(v.quiet, a)
+		}
 	}
 }
 
@@ -223,18 +229,24 @@ func modeAt(a *API) any {
 	return a
 }
 
-// noteQuiet warns about listeners where an API that wants certificates never gets one. An inherited wish is told once for
-// a listener.
-func (l *loader) noteQuiet(a *API, quiet []*listenerView) {
-	for _, v := range quiet {
-		if modeAt(a) == any(a) {
-			if v.noted {
-				continue
-			}
-			v.noted = true
-		}
-		l.note(modeAt(a), "the API %s wants a certificate, but on the listener %s it is not always asked for: client_auth is none there for some or all server names", quote(a.Name), quote(v.Name))
+// noteQuiet says once per listener which APIs want a certificate there although it does not ask everybody.
+func (l *loader) noteQuiet(v *listenerView) {
+	if len(v.quiet) == 0 {
+		return
 	}
+	const most = 3
+	var names []string
+	for _, a := range v.quiet[:min(len(v.quiet), most)] {
+		names = append(names, quote(a.Name))
+	}
+	list, want := strings.Join(names, ", "), "API %s wants"
+	if len(v.quiet) > 1 {
+		want = "APIs %s want"
+	}
+	if more := len(v.quiet) - most; more > 0 {
+		list += " and " + strconv.Itoa(more) + " more"
+	}
+	l.note(modeAt(v.quiet[0]), "the "+want+" a certificate, but on the listener %s it is not always asked for: client_auth is none there for some or all server names", list, quote(v.Name))
 }
 
 // accept remembers that an API brings trust to the profiles that it is reached under.
