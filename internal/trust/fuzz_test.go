@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"crypto/x509"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,8 @@ func forest(tb testing.TB) []*x509.Certificate {
 }
 
 // FuzzVerify builds stores and chains out of one forest as the input says, and checks what must hold for every verdict:
-// nothing is accepted that x509 would refuse with the same anchors, and the cache changes no answer.
+// nothing is accepted that x509 would refuse with the same anchors, nothing within the limits is refused that x509 and
+// the rules accept, and the cache changes no answer.
 func FuzzVerify(f *testing.F) {
 	certs := forest(f)
 	f.Add([]byte{9, 3}, []byte{0}, []byte{5})
@@ -97,6 +99,8 @@ func FuzzVerify(f *testing.F) {
 				t.Fatalf("accepted what x509 refuses: %v", err)
 			case v.Accepted() && !v.Pinned && presented[0].IsCA:
 				t.Fatal("a CA passed as a caller")
+			case !v.Accepted() && !isPin && !strings.Contains(v.Detail, "looked at") && trust.Acceptable(set, presented, at):
+				t.Fatalf("refused what x509 and the rules accept: %s (%s)", v.Reason, v.Detail)
 			case !v.Accepted() && v.Detail == "":
 				t.Fatalf("%s without a detail", v.Reason)
 			}

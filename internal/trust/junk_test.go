@@ -182,23 +182,40 @@ func TestSignaturesAreCheckedFromTheAnchorsDown(t *testing.T) {
 	notOurs := testpki.NewCA(t, testpki.Options{CommonName: "X"}).Leaf(t, testpki.Options{CommonName: "eve"})
 	partner := ca.Leaf(t, testpki.Options{CommonName: "partner-a"})
 	sub := partner.Intermediate(t, testpki.Options{CommonName: "eve's CA"})
+	deep := impostor()
+	for i := range trust.MaxChainCertificates - 1 {
+		deep = deep.Intermediate(t, testpki.Options{CommonName: string(rune('A' + i))})
+	}
+	deep = deep.Leaf(t, testpki.Options{CommonName: "eve"})
 
 	for _, tc := range []struct {
 		name      string
 		presented []*x509.Certificate
 		reason    decision.Reason
 		says      string
+		most      int // signatures
 	}{
-		{"a few that the anchor did not sign", append(present(leaf), append(strays(3, impostor), x.Cert)...), decision.OK, ""},
-		{"many that the anchor did not sign", append(present(notOurs), strays(9, impostor)...), decision.CertificateChain, "5 of the presented certificates were not signed"},
-		{"many that an intermediate did not sign", append(present(notOurs, ours), strays(6, another)...), decision.CertificateChain, "not signed by the issuer"},
-		{"one that an intermediate did not sign", present(another().Leaf(t, testpki.Options{CommonName: "eve"}), ours), decision.CertificateUntrusted, `"CN=Issuing CA" of "CN=eve" is no trust anchor, and what was presented by that name did not sign it`},
-		{"a CA that a caller made", present(sub.Leaf(t, testpki.Options{}), sub, partner), decision.CertificateChain, `"CN=partner-a" may not issue certificates`},
+		{"a few that the anchor did not sign", append(present(leaf), append(strays(3, impostor), x.Cert)...), decision.OK, "", 6},
+		{"a stranger's CAs below each other", deep.Chain(), decision.CertificateUntrusted, "did not sign", 1},
+		{"a stranger's CAs below no anchor", deep.Chain()[:9], decision.CertificateUntrusted, "was not presented", 0},
+		{"many that the anchor did not sign", append(present(notOurs), strays(9, impostor)...), decision.CertificateChain, "5 of the presented certificates were not signed", 5},
+		{"many that an intermediate did not sign", append(present(notOurs, ours), strays(6, another)...), decision.CertificateChain, "not signed by the issuer", 6},
+		{"one that an intermediate did not sign", present(another().Leaf(t, testpki.Options{CommonName: "eve"}), ours), decision.CertificateUntrusted, `"CN=Issuing CA" of "CN=eve" is no trust anchor, and what was presented by that name did not sign it`, 2},
+		{"a CA that a caller made", present(sub.Leaf(t, testpki.Options{}), sub, partner), decision.CertificateChain, `"CN=partner-a" may not issue certificates`, 1},
+		{"a leaf that a caller made", present(partner.Leaf(t, testpki.Options{}), partner), decision.CertificateChain, `"CN=partner-a" may not issue certificates`, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			v := verify(t, set, tc.presented, now)
 			wantReason(t, v, tc.reason)
+			chain := trust.NewChain(tc.presented)
+			for range 2 {
+				set.Explain(chain, now, nil)
+				callers(t, ca).Explain(chain, now, nil)
+			}
+			if n := trust.Calculated(chain); n > tc.most {
+				t.Errorf("%d signatures checked, want %d at most", n, tc.most)
+			}
 			if !bytes.Contains([]byte(v.Detail), []byte(tc.says)) {
 				t.Errorf("detail = %q, want it to say %q", v.Detail, tc.says)
 			}

@@ -478,14 +478,16 @@ func TestOfTooManyAnchorsOfOneNameTheAskedForAreTried(t *testing.T) {
 	}
 }
 
-// x509 stops after a hundred signatures. What it did not get to is refused, whatever the diagnosis finds.
-func TestWhatX509GivesUpOnIsRefused(t *testing.T) {
-	t.Parallel()
-	constrain := func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"good.test"} }
-	anchor := testpki.NewCA(t, testpki.Options{CommonName: "Constrained CA", Adjust: constrain})
+// gallery returns a chain and anchors with which x509 comes to a good path only after more than the hundred signatures
+// after which it stops: before it there are three certificates that 32 anchors of one key have signed.
+func gallery(t *testing.T, bad testpki.Options) (*trust.Set, []*x509.Certificate) {
+	t.Helper()
+	bad.CommonName = "Bad CA"
+	anchor := testpki.NewCA(t, bad)
 	anchors := []*testpki.Entity{anchor}
+	bad.Signer = anchor.Key
 	for range 31 {
-		anchors = append(anchors, testpki.NewCA(t, testpki.Options{CommonName: "Constrained CA", Adjust: constrain, Signer: anchor.Key}))
+		anchors = append(anchors, testpki.NewCA(t, bad))
 	}
 	good := testpki.NewCA(t, testpki.Options{CommonName: "CA"})
 	inter := anchor.Intermediate(t, testpki.Options{CommonName: "I", Hosts: []string{"0.test"}})
@@ -495,11 +497,24 @@ func TestWhatX509GivesUpOnIsRefused(t *testing.T) {
 	for _, host := range []string{"1.test", "2.test"} {
 		presented = append(presented, anchor.CrossSign(t, inter, testpki.Options{Hosts: []string{host}}).Cert)
 	}
-	v := verify(t, callers(t, append(anchors, good)...), presented, now)
+	return callers(t, append(anchors, good)...), presented
+}
+
+// What x509 did not get to is refused, whatever the diagnosis finds.
+func TestWhatX509GivesUpOnIsRefused(t *testing.T) {
+	t.Parallel()
+	set, presented := gallery(t, testpki.Options{Adjust: func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"good.test"} }})
+	v := verify(t, set, presented, now)
 	wantReason(t, v, decision.CertificateChain)
 	if !strings.Contains(v.Detail, "x509: ") {
 		t.Errorf("detail = %q", v.Detail)
 	}
+}
+
+func TestExpiredAnchorsDoNotWearX509Out(t *testing.T) {
+	t.Parallel()
+	set, presented := gallery(t, testpki.Options{NotAfter: now.Add(-time.Hour)})
+	wantReason(t, verify(t, set, presented, now), decision.OK)
 }
 
 func TestADiagnosisOfEndlessPathsEnds(t *testing.T) {
