@@ -156,18 +156,23 @@ func (g *Gateway) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			g.tickets.rotate(g.clock.Now())
-			for _, w := range g.warnings() {
-				if !known[w] {
-					known[w] = true
-					g.log.Warn("trust", slog.String("note", w))
-				}
-			}
+			g.warn(known)
 			if back := g.clock.SteppedBack(); back != steppedBack {
 				steppedBack = back
 				if back {
 					g.log.Warn("the clock went back by more than five minutes; certificates are judged by the latest time seen")
 				}
 			}
+		}
+	}
+}
+
+// warn says what has become worth a look, such as an anchor that has expired, once.
+func (g *Gateway) warn(known map[string]bool) {
+	for _, w := range g.warnings() {
+		if !known[w] {
+			known[w] = true
+			g.log.Warn("trust", slog.String("note", w))
 		}
 	}
 }

@@ -225,3 +225,21 @@ func TestPlainHTTPToATLSListenerIsAnswered(t *testing.T) {
 		t.Errorf("answer %+v", a)
 	}
 }
+
+func TestTwoAPIsShareAPathByMethod(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument+`  - {name: read, path: /both/, methods: [GET], upstream: echo}
+  - {name: write, path: /both/, methods: [DELETE, PUT], upstream: echo, client_certificate: {mode: required, trust: [partners]}}
+`)
+	c := s.caller("public", "localhost", nil)
+	method := func(name string) func(*http.Request) { return func(r *http.Request) { r.Method = name } }
+	c.get("https://localhost/both/x").is(t, 200, "")
+	c.get("https://localhost/both/x", method(http.MethodDelete)).is(t, 401, "certificate_missing")
+	a := c.get("https://localhost/both/x", method(http.MethodPatch))
+	a.is(t, 405, "method_not_allowed")
+	if allow := a.header.Get("Allow"); allow != "DELETE, GET, PUT" {
+		t.Errorf("Allow = %q", allow)
+	}
+	c.get("https://localhost/both/x", method("get")).is(t, 405, "method_not_allowed")
+	s.caller("public", "localhost", s.a).get("https://localhost/both/x", method(http.MethodPut)).is(t, 200, "")
+}
