@@ -26,7 +26,7 @@ func (l *loader) modeNone(a *API, v *listenerView) bool {
 			case from >= 0:
 				l.noteOnce(k.field, "with mode none the list only decides who is named to the backend")
 			case i < len(levels)-1: // checkOpen has the API's own
-				l.noteOnce(k.field, "%s has no effect on the API %s and others like it: %s; %s", k.key, quote(a.Name), noMode, writeAMode)
+				l.noteOnce(k.field, "%s shuts nobody out of the API %s and others like it: %s; %s", k.key, quote(a.Name), noMode, writeAMode)
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func (l *loader) checkOpen(a *API, open []*listenerView, everywhere bool) {
 	}
 	for _, k := range append(a.ClientCertificate.lists(), choice{"trust", &a.ClientCertificate.Trust}) {
 		if l.doc.source.given(k.field) {
-			l.shape(k.field, "%s has no effect%s: %s%s; %s", k.key, where, noMode, there, writeAMode)
+			l.shape(k.field, "%s shuts nobody out%s: %s%s; %s", k.key, where, noMode, there, writeAMode)
 			return
 		}
 	}

@@ -217,8 +217,13 @@ func readAnswer(t *testing.T, response *http.Response) answer {
 // raw sends bytes over TLS (HTTP/1.1) and reads one response.
 func (s *site) raw(listener, serverName string, who *testpki.Entity, request string) answer {
 	s.t.Helper()
-	c := s.caller(listener, serverName, who)
-	conn, err := (&tls.Dialer{Config: c.tls}).DialContext(s.t.Context(), "tcp", s.address(listener))
+	return s.rawWith(s.caller(listener, serverName, who), request)
+}
+
+// rawWith is raw with a caller's handshake.
+func (s *site) rawWith(c *caller, request string) answer {
+	s.t.Helper()
+	conn, err := (&tls.Dialer{Config: c.tls}).DialContext(s.t.Context(), "tcp", s.address(c.listener))
 	if err != nil {
 		return answer{err: err}
 	}

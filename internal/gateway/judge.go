@@ -143,7 +143,7 @@ func (p *profile) gate(b *binding, ev *evidence, now time.Time, t *decision.Trac
 	return admitted(v, ev, set, t)
 }
 
-// admits says whether the handshake of a profile accepts the evidence.
+// admits says whether the handshake of a profile would accept the evidence.
 func (p *profile) admits(ev *evidence, now time.Time, t *decision.Trace) judgement {
 	switch {
 	case !p.insists():
@@ -152,7 +152,10 @@ func (p *profile) admits(ev *evidence, now time.Time, t *decision.Trace) judgeme
 		t.Add("handshake", decision.Fail, insistsText)
 		return refuse(decision.CertificateMissing, insistsText)
 	}
-	return admitted(p.handshake.Explain(ev.chain, now, nil), ev, p.handshake, t)
+	if t.Enabled() {
+		return admitted(p.handshake.Explain(ev.chain, now, nil), ev, p.handshake, t)
+	}
+	return admitted(ev.judge(p.handshake, now).verdict, ev, p.handshake, t)
 }
 
 func admitted(v *trust.Verdict, ev *evidence, set *trust.Set, t *decision.Trace) judgement {

@@ -160,6 +160,24 @@ func TestARequiredCertificateIsTheProfilesAndTheAPIsAffairAlone(t *testing.T) {
 	s.caller("public", "lab.strict.example.test", s.outsider).get("https://lab.strict.example.test/lab/").is(t, 200, "")
 }
 
+func TestWhichAPIsThereAreIsNotToldToStrangersOfAStrictProfile(t *testing.T) {
+	t.Parallel()
+	document := strings.Replace(profiles("partners", ""), "client_auth: none", "client_auth: optional", 1)
+	s := newSite(t, document+"  - {name: reading, hosts: [strict.example.test], path: /reading/, methods: [GET], upstream: echo}\n")
+	stranger := s.caller("public", "", s.outsider) // no server name: the default profile lets it in
+	for _, target := range []string{"GET /nowhere/", "GET /strict/", "DELETE /reading/", "GET /strict/a%2fb"} {
+		method, path, _ := strings.Cut(target, " ")
+		a := s.rawWith(stranger, method+" "+path+" HTTP/1.1\r\nHost: strict.example.test\r\n\r\n")
+		a.is(t, 403, "certificate_untrusted")
+		if a.header.Get("Allow") != "" {
+			t.Errorf("%s: Allow: %s", target, a.header.Get("Allow"))
+		}
+	}
+	partner := s.caller("public", "strict.example.test", s.a)
+	partner.get("https://strict.example.test/nowhere/").is(t, 404, "no_route")
+	s.rawWith(partner, "DELETE /reading/ HTTP/1.1\r\nHost: strict.example.test\r\n\r\n").is(t, 405, "method_not_allowed")
+}
+
 func TestARefusalByOtherTrustLeavesTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, profiles("partners", "  - {name: other, hosts: ['*.b2b.example.test'], path: /other/, upstream: echo, client_certificate: {mode: required, trust: [strangers]}}\n"))

@@ -76,6 +76,12 @@ func (s *Snapshot) walk(v *view, o *outcome, t *decision.Trace) judgement {
 		return judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: insistsText})}
 	}
 	if refused := s.route(v, o, t); !refused.Allowed() {
+		if p.insists() { // which APIs there are is for those whom the profile lets in
+			if out := p.admits(v.evidence, v.now, t); !out.Allowed() {
+				o.api, o.binding, o.allowed = nil, nil, nil
+				return out
+			}
+		}
 		return refused
 	}
 	if j := p.gate(o.binding, v.evidence, v.now, t); !j.Allowed() {

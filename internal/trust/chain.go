@@ -89,11 +89,7 @@ func excess(presented []*x509.Certificate, size int) string {
 	}
 	candidates := 0
 	for i, child := range presented {
-		bits := maxIssuerRSABits
-		if i == 0 {
-			bits = maxRSABits
-		}
-		if slowness := slowness(child, bits); slowness != "" {
+		if slowness := slowness(child); slowness != "" {
 			return name(child) + " " + slowness
 		}
 		for j, parent := range presented {

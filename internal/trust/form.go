@@ -11,21 +11,19 @@ import (
 // Limits on RSA keys: beyond them one signature takes milliseconds to check. RSA keys in use have the exponent 65537,
 // a few old ones 3.
 const (
-	// maxRSABits is the largest RSA key of a leaf, as in crypto/tls.
+	// maxRSABits is the largest RSA key, as in crypto/tls.
 	maxRSABits = 8192
-	// maxIssuerRSABits is the largest RSA key of the other certificates presented, with which signatures are checked.
-	maxIssuerRSABits = 4096
 	// maxRSAExponent is the largest public exponent of any.
 	maxRSAExponent = 65537
 )
 
 // slowness says why the key of a certificate is too slow to calculate with; empty when it is not.
-func slowness(cert *x509.Certificate, bits int) string {
+func slowness(cert *x509.Certificate) string {
 	key, ok := cert.PublicKey.(*rsa.PublicKey)
 	switch {
 	case !ok:
-	case key.N.BitLen() > bits:
-		return fmt.Sprintf("has an RSA key of %d bits, at most %d are looked at", key.N.BitLen(), bits)
+	case key.N.BitLen() > maxRSABits:
+		return fmt.Sprintf("has an RSA key of %d bits, at most %d are looked at", key.N.BitLen(), maxRSABits)
 	case key.E > maxRSAExponent:
 		return fmt.Sprintf("has an RSA key with the public exponent %d, at most %d is looked at", key.E, maxRSAExponent)
 	}

@@ -20,7 +20,7 @@ func (s *Store) Warnings(now time.Time) []string {
 		warnings = append(warnings, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text))
 	}
 	for _, cert := range s.anchors {
-		if odd := unpresentable(cert, maxIssuerRSABits); odd != "" {
+		if odd := unpresentable(cert); odd != "" {
 			warn(cert, odd+": whoever presents it along with his own is refused")
 		}
 		if n := len(s.bySubject[string(cert.RawSubject)]); n > maxNamesakes {
@@ -43,7 +43,7 @@ func (s *Store) Warnings(now time.Time) []string {
 		}
 	}
 	for _, cert := range s.sortedPins() {
-		if odd := unpresentable(cert, maxRSABits); odd != "" {
+		if odd := unpresentable(cert); odd != "" {
 			warn(cert, "is pinned and refused: it "+odd)
 		}
 		if validityFault(cert, now) != nil {
@@ -60,8 +60,8 @@ func (s *Store) Warnings(now time.Time) []string {
 }
 
 // unpresentable says why no chain may have the certificate in it; empty when one may.
-func unpresentable(cert *x509.Certificate, bits int) string {
-	return cmp.Or(looseness(cert), slowness(cert, bits))
+func unpresentable(cert *x509.Certificate) string {
+	return cmp.Or(looseness(cert), slowness(cert))
 }
 
 // validityText says how a certificate is outside its validity.
