@@ -175,7 +175,7 @@ func (c *compiler) compileAPIs() {
 	for i := range c.doc.APIs {
 		a := &c.doc.APIs[i]
 		compiled := &api{
-			name: a.Name, version: a.Version, org: a.Org, methods: a.Methods,
+			name: a.Name, version: a.Version, methods: a.Methods,
 			upstream: c.out.upstreams[a.Upstream], broken: passes,
 			bindings: make([]*binding, len(c.doc.Listeners)),
 		}
@@ -228,7 +228,7 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *api) *binding {
 		ownTrust:    rules.Trust != nil,
 	}
 	if rules.Errors != nil {
-		b.errors, b.hide = *rules.Errors, rules.Errors.HideReason
+		b.errors = *rules.Errors
 	}
 	set, missing := c.set(trust.ClientAuth, rules.Trust)
 	b.trust = set

@@ -68,7 +68,7 @@ apis:
 	return s
 }
 
-func TestRouteAndJudgeAllocateNothingOnceWarm(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the process's
+func TestRouteAndJudgeAllocateNothingOnceWarm(t *testing.T) { // not parallel: AllocsPerRun counts the process's
 	s := newCostSite(t, 10)
 	if o := s.snapshot.decide(&s.view, nil); !o.Allowed() || o.caller.clientCert == "" {
 		t.Fatalf("the caller is refused: %+v", o.Decision)
@@ -81,7 +81,7 @@ func TestRouteAndJudgeAllocateNothingOnceWarm(t *testing.T) { //nolint:parallelt
 	}
 }
 
-func TestHeaderHygieneAllocatesAtMostThreeTimes(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the process's
+func TestHeaderHygieneAllocatesAtMostThreeTimes(t *testing.T) { // not parallel: AllocsPerRun counts the process's
 	s := newCostSite(t, 10)
 	o := s.snapshot.decide(&s.view, nil)
 	c := &caller{standing: o.caller, remote: "192.0.2.1", host: "localhost", scheme: "https", requestID: "0123456789abcdef"}

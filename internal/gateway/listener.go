@@ -167,12 +167,8 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
 	if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && speaksHTTP(plain.RecordHeader) {
 		answerPlainHTTP(plain.Conn)
 	}
-	listenerName := ""
-	if l := s.g.snapshot.Load().listeners[s.address]; l != nil {
-		listenerName = l.name
-	}
 	attrs := []slog.Attr{
-		slog.String("listener", listenerName),
+		slog.String("listener", s.listenerName()),
 		slog.String("remote", c.RemoteAddr().String()),
 		slog.String("server_name", c.serverName),
 	}
@@ -193,6 +189,14 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
 		attrs = append(attrs, slog.String("detail", boundedDetail(detail)))
 	}
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
+}
+
+// listenerName is the name of the listener that the socket has now, empty when it was removed.
+func (s *socket) listenerName() string {
+	if l := s.g.snapshot.Load().listeners[s.address]; l != nil {
+		return l.name
+	}
+	return ""
 }
 
 // handshakeReason tells a refusal from a handshake that went wrong otherwise.

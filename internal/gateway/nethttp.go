@@ -72,12 +72,8 @@ func (g *Gateway) unread(nc net.Conn, state http.ConnState) {
 		if c.http2.Load() || c.begun.Load() <= c.handled.Load() {
 			return
 		}
-		name := ""
-		if l := g.snapshot.Load().listeners[c.socket.address]; l != nil {
-			name = l.name
-		}
 		g.access.LogAttrs(context.Background(), slog.LevelInfo, "request",
-			slog.String("remote", c.RemoteAddr().String()), slog.String("listener", name), slog.String("server_name", c.serverName),
+			slog.String("remote", c.RemoteAddr().String()), slog.String("listener", c.socket.listenerName()), slog.String("server_name", c.serverName),
 			slog.String("decision", "deny"), slog.String("reason", decision.RequestMalformed.String()),
 			slog.String("detail", "it could not be read as a request, or was cut short"))
 	}
@@ -114,10 +110,9 @@ type handler struct {
 
 // exchange is one request on its way.
 type exchange struct {
-	snapshot *Snapshot
-	view     view
-	outcome  outcome
-	record   record
+	view    view
+	outcome outcome
+	record  record
 
 	target *upstream.Target
 	out    *response
@@ -139,7 +134,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.http2.Store(true)
 	}
 	now := h.g.clock.Now()
-	x := &exchange{snapshot: snapshot, view: view{
+	x := &exchange{view: view{
 		method: r.Method, target: r.RequestURI, absolute: r.ProtoMajor == 1, authority: r.Host, listener: l,
 		overTLS: c.overTLS, tlsVersion: c.tlsVersion, serverName: c.serverName, profileKey: c.profileKey(),
 		evidence: c.evidence, now: now,
@@ -235,14 +230,10 @@ func (x *exchange) answer(w *response, status int) {
 }
 
 // proxy sends requests to upstreams.
-type proxy struct {
-	g       *Gateway
-	reverse *httputil.ReverseProxy
-}
+type proxy struct{ reverse *httputil.ReverseProxy }
 
 func newProxy(g *Gateway) proxy {
-	p := proxy{g: g}
-	p.reverse = &httputil.ReverseProxy{
+	return proxy{&httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		Transport:      roundTripper{},
 		ModifyResponse: answered,
@@ -250,8 +241,7 @@ func newProxy(g *Gateway) proxy {
 		BufferPool:     newBufferPool(),
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 		ErrorHandler:   upstreamFailed,
-	}
-	return p
+	}}
 }
 
 func (p proxy) serve(x *exchange, w *response, r *http.Request) {

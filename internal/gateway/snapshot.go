@@ -117,12 +117,12 @@ func (p protocols) alpn() []string {
 
 // api is one API of the document, with its rules on each listener.
 type api struct {
-	name, version, org string
-	methods            []string // nil means all
-	special            route.Characters
-	upstream           *upstream.Upstream
-	broken             decision.Decision // why the API cannot be served; OK when it can
-	bindings           []*binding        // by listener.index; nil where the API is not reachable
+	name, version string
+	methods       []string // nil means all
+	special       route.Characters
+	upstream      *upstream.Upstream
+	broken        decision.Decision // why the API cannot be served; OK when it can
+	bindings      []*binding        // by listener.index; nil where the API is not reachable
 }
 
 // label is how logs name the API.
@@ -150,5 +150,4 @@ type binding struct {
 	deny     *matchList // nil: none is denied
 
 	errors config.Errors
-	hide   bool // leave the reason out of the answer
 }
