@@ -72,6 +72,7 @@ func (l *loader) check() {
 		l.exactlyOne(v, "a named value", choice{"value", &v.Value}, choice{"values", &v.Values})
 	}
 	l.checkLog(&d.Log)
+	l.checkShutdown(&d.Shutdown)
 }
 
 // collect indexes the entries of a section by name and checks the names.

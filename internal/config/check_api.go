@@ -70,6 +70,7 @@ func (l *loader) checkAPI(a *API) {
 			l.shape(&a.AllowInPath[i], "%s stands in this list twice", quote(string(c)))
 		}
 	}
+	l.checkAPILimits(a.Limits)
 	l.checkClientCertificate(apiLevel, a.ClientCertificate)
 	l.checkAuthentication(a.Authentication)
 	l.checkSteps(a.Policy, "policy")

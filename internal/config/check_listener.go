@@ -17,6 +17,7 @@ func (l *loader) checkListeners() {
 		v := &l.doc.Listeners[i]
 		l.checkAddress(v, byPort)
 		l.checkProtocols(v)
+		l.checkListenerLimits(v)
 		if v.TLS != nil {
 			l.checkListenerTLS(v.TLS)
 		}

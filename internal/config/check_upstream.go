@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,21 +15,23 @@ import (
 func (l *loader) checkUpstream(u *Upstream) {
 	given := l.doc.source.given
 	l.need(u, &u.Targets, "an upstream needs targets")
-	https := false
+	https, named := false, !given(&u.Targets) || l.damaged[&u.Targets]
 	seen := map[string]Position{}
 	for i := range u.Targets {
 		at := &u.Targets[i]
 		if *at == "" { // could not be decoded
-			https = true
+			https, named = true, true
 			continue
 		}
 		target, problem := parseTarget(*at)
 		if problem != "" {
 			l.shape(at, "%s", problem)
-			https = true // unknown: no complaint about it below
+			https, named = true, true // unknown: no complaint about it below
 			continue
 		}
 		https = https || target.Scheme == "https"
+		_, err := netip.ParseAddr(target.Hostname())
+		named = named || err != nil
 		if first, ok := seen[target.String()]; ok {
 			l.shape(at, "the target %s stands in this list twice, first at %s", quote(*at), first)
 			continue
@@ -56,13 +59,7 @@ func (l *loader) checkUpstream(u *Upstream) {
 	if u.Credential != "" {
 		l.index.credentials.find(l, Broken, "credential", &u.Credential)
 	}
-	if h := u.Health; h != nil {
-		l.positive(&h.MaxFailures, "max_failures")
-	}
-	if p := u.Pool; p != nil {
-		l.positive(&p.MaxIdle, "max_idle")
-		l.positive(&p.Max, "max")
-	}
+	l.checkUpstreamLimits(u, named)
 }
 
 // positive checks a number that was given.

@@ -34,10 +34,11 @@ type fieldInfo struct {
 // options say what a place in the document accepts.
 type options struct {
 	label      string   // what messages call the place
-	enum       []string // the words that are allowed; nil means any text
+	enum       []string // the words that are allowed; nil means any text; of a size, the word for no limit
 	empty      bool     // an empty text means something
 	text       bool     // a secret may be written as a text
 	secret     bool     // messages must not quote what stands here
+	zero       bool     // a time of 0 means something
 	templates  bool     // {{certificate.x}} and {{request.x}} mean something
 	expression bool     // CEL: a {{ that is not a named value belongs to it
 }
@@ -59,7 +60,7 @@ func (d *decoder) info(t reflect.Type) *structInfo {
 			continue
 		}
 		key, flags, _ := strings.Cut(tag, ",")
-		f := fieldInfo{index: i, options: options{label: key, empty: flags == "empty", text: flags == "text", templates: flags == "templates", expression: flags == "expression"}}
+		f := fieldInfo{index: i, options: options{label: key, empty: flags == "empty", text: flags == "text", zero: flags == "zero", templates: flags == "templates", expression: flags == "expression"}}
 		f.empty = f.empty || f.templates
 		if words := t.Field(i).Tag.Get("enum"); words != "" {
 			f.enum = strings.Fields(words)
@@ -236,6 +237,8 @@ func (d *decoder) value(n, at *yaml.Node, v reflect.Value, o options) bool {
 	switch kind := v.Kind(); {
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		return d.duration(n, v, o)
+	case v.Type() == reflect.TypeFor[Size]():
+		return d.size(n, v, o)
 	case kind == reflect.Struct:
 		return d.structure(n, v, o)
 	case kind == reflect.Slice:

@@ -161,7 +161,10 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, o options) bool {
 	case err != nil:
 		d.fail(n, "%s must be a time such as 250ms, 5s or 24h, not %s", o.label, quote(text))
 		return false
-	case length <= 0:
+	case length < 0 && o.zero:
+		d.fail(n, "%s must be at least 0, not %s", o.label, quote(text))
+		return false
+	case length <= 0 && !o.zero:
 		d.fail(n, "%s must be more than 0, not %s", o.label, quote(text))
 		return false
 	}

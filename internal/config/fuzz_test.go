@@ -46,8 +46,17 @@ func FuzzDecode(f *testing.F) {
 				checkErrors(t, err)
 				continue
 			}
+			if s := d.Shutdown.Bounds(); s.Delay < 0 || s.Drain <= 0 {
+				t.Errorf("shutdown of a document that loads: %+v", s)
+			}
 			for l := range d.Listeners {
+				if problem := contradiction(d.Listeners[l].Bounds()); problem != "" {
+					t.Errorf("bounds of a document that loads: %s: %+v", problem, d.Listeners[l].Bounds())
+				}
 				for a := range d.APIs {
+					if b := d.RequestBounds(&d.Listeners[l], &d.APIs[a]); b.MaxBody < 0 || b.MinBodyRate < 0 || b.StreamIdle <= 0 {
+						t.Errorf("request bounds of a document that loads: %+v", b)
+					}
 					r := d.Rules(&d.Listeners[l], &d.APIs[a])
 					if r.Mode == "" || r.Mode == config.ModeInherit || r.Trust != nil && len(r.Trust) == 0 || r.Allow != nil && len(r.Allow) == 0 {
 						t.Errorf("rules of a document that loads: %+v", r)

@@ -1,6 +1,7 @@
 // Package config owns the document: the one strict description of what a gateway is to do. It decodes YAML files with
 // positions, fills in named values, checks every rule that can be checked without running anything, reads the files that
-// the document names and says how the levels of client_certificate combine.
+// the document names and says how the levels of client_certificate and of the limits combine, with every default filled
+// in.
 //
 // It never decides about a request, never validates a certification path and never falls back to a guess: an unknown key,
 // a reference to nothing and an empty list that would mean everybody are errors with file, line and column, and all of

@@ -42,6 +42,8 @@ type Document struct {
 	Orgs []Org `yaml:"orgs"`
 	// Log says what is logged and how.
 	Log Log `yaml:"log"`
+	// Shutdown says how the program ends when it is told to.
+	Shutdown Shutdown `yaml:"shutdown"`
 
 	source source // positions and files, kept for error messages and for watching; see Position, Files
 }
@@ -56,6 +58,8 @@ type Listener struct {
 	Protocols []Protocol `yaml:"protocols" enum:"h1 h2 h3 h2c"`
 	// TLS says how the listener speaks TLS; absent means plain HTTP.
 	TLS *ListenerTLS `yaml:"tls"`
+	// Limits bound what callers can make the listener hold, read or wait for; see Bounds for the defaults.
+	Limits *ListenerLimits `yaml:"limits"`
 	// ClientCertificate is what the APIs on this listener inherit.
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
 	// ProxyProtocol says from whom a PROXY protocol header is expected.

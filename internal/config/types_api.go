@@ -27,6 +27,8 @@ type API struct {
 	OpenAPI string `yaml:"openapi"`
 	// AllowInPath lists the characters that paths of this API may hold although they are refused elsewhere.
 	AllowInPath []PathCharacter `yaml:"allow_in_path" enum:"%2f %5c ;"`
+	// Limits replace the listener's for requests to this API; see Document.RequestBounds.
+	Limits *APILimits `yaml:"limits"`
 	// ClientCertificate is what this API says about client certificates.
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
 	// Authentication asks for credentials besides or instead of a certificate.
