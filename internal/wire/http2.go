@@ -1,0 +1,169 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// HTTP2 is a client's HTTP/2 connection that ends when the client sends too many frames that cost it nothing: resets,
+// settings, pings, priorities, continuations, window updates of nothing, DATA without data, and frames of types that
+// mean nothing to a server. It passes every octet on as it is, and checks nothing that the HTTP/2 library checks.
+//
+// The client also has to send its preface with the first frame within HeaderTimeout, and every header block that it has
+// begun, and so every other frame but DATA.
+type HTTP2 struct {
+	waiter // its mu guards what follows, too
+	limits Limits
+
+	frames frames
+	bucket bucket
+	abuse  *AbuseError
+}
+
+// AbuseError says why an HTTP/2 connection was ended.
+type AbuseError struct {
+	Slow  bool   // something was not complete in time; else there were too many frames
+	Frame string // the type that most of too many frames were of: RST_STREAM and so on, or "unknown"
+}
+
+func (e *AbuseError) Error() string {
+	if e.Slow {
+		return "http/2: a header block or another frame was not complete in time"
+	}
+	return fmt.Sprintf("http/2: too many control frames, most of them %s", e.Frame)
+}
+
+// NewHTTP2 wraps a connection that has yet to send the preface and belongs to the result from now on. The time for the
+// preface begins now.
+func NewHTTP2(c net.Conn, l Limits) *HTTP2 {
+	h := &HTTP2{waiter: waiter{conn: c}, limits: l}
+	h.frames.preface = len(preface)
+	h.bucket.rate = l.ControlFrames
+	h.ours = time.Now().Add(l.HeaderTimeout)
+	return h
+}
+
+// Abuse returns why the connection was ended, or nil.
+func (c *HTTP2) Abuse() *AbuseError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.abuse
+}
+
+// Close closes the connection.
+func (c *HTTP2) Close() error {
+	c.shut()
+	return c.conn.Close()
+}
+
+// Read reads what the client sends, one Read at a time. With abuse it closes the connection and returns the *AbuseError, and
+// so does every later Read; what came together with the abuse is dropped.
+func (c *HTTP2) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := c.attempt(p)
+		if abuse := c.Abuse(); abuse != nil {
+			if c.shut() {
+				_ = c.conn.Close() // the abuse is what there is to say
+			}
+			return 0, abuse
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// attempt reads once. It returns 0 and nil when a deadline passed that no longer holds.
+func (c *HTTP2) attempt(p []byte) (int, error) {
+	n, err := c.read(p)
+	defer c.mu.Unlock()
+	if n > 0 {
+		c.follow(p[:n])
+	}
+	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	if n > 0 {
+		return n, nil // the next attempt finds the deadline again
+	}
+	ours, theirs := c.passed()
+	if theirs {
+		return 0, os.ErrDeadlineExceeded
+	}
+	if ours && c.abuse == nil {
+		c.abuse = &AbuseError{Slow: true}
+	}
+	return 0, nil
+}
+
+// follow counts the frames that end in b and sets our deadline for what is not complete. It is called with mu held.
+func (c *HTTP2) follow(b []byte) {
+	var now time.Time // asked for once, where it matters
+	fresh := false
+	for {
+		n, whole := c.frames.next(b)
+		if !whole {
+			break
+		}
+		b = b[n:]
+		fresh = fresh || !c.frames.block
+		if !c.frames.free() {
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		if !c.bucket.take(c.frames.kind(), now) {
+			c.abuse = &AbuseError{Frame: c.bucket.most()}
+			return
+		}
+	}
+	switch {
+	case !c.frames.pending():
+		c.ours = time.Time{}
+	case fresh || c.ours.IsZero():
+		c.ours = time.Now().Add(c.limits.HeaderTimeout)
+	}
+}
+
+// burst is how long a client may send frames at a multiple of its rate, after it has sent none: the bucket holds as many
+// as come in this time.
+const burst = 5 * time.Second
+
+// bucket counts frames against a rate. The zero value lets none pass.
+type bucket struct {
+	rate  int       // per second
+	full  time.Time // when the bucket will be full again
+	taken [frameKinds]int
+}
+
+// take counts a frame and reports whether it was still to be had.
+func (b *bucket) take(kind byte, now time.Time) bool {
+	if !now.Before(b.full) {
+		b.full = now
+		clear(b.taken[:])
+	}
+	b.taken[min(kind, unknownFrame)]++
+	if b.rate <= 0 {
+		return false
+	}
+	b.full = b.full.Add(time.Second / time.Duration(b.rate))
+	return b.full.Sub(now) <= burst
+}
+
+// most names the kind of frame that was taken most since the bucket was full.
+func (b *bucket) most() string {
+	most := 0
+	for kind, n := range b.taken {
+		if n > b.taken[most] {
+			most = kind
+		}
+	}
+	return frameNames()[most]
+}

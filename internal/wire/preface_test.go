@@ -1,0 +1,97 @@
+package wire_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport/internal/wire"
+)
+
+func TestPrefaceTellsTheProtocols(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		pieces []string
+		http2  bool
+	}{
+		{"HTTP/1", []string{plain}, false},
+		{"HTTP/2", []string{preface + "more"}, true},
+		{"HTTP/2 in pieces", []string{preface[:1], preface[1:20], preface[20:] + "more"}, true},
+		{"HTTP/1 that begins alike", []string{"P", "RI * HTTP/1.1\r\n"}, false},
+		{"HTTP/2 that ends otherwise", []string{preface[:23] + "\r"}, false},
+		{"one octet", []string{"G"}, false},
+		{"a part of the preface, then the end", []string{preface[:12]}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			client, server := net.Pipe()
+			defer server.Close()
+			sent := ""
+			for _, piece := range tt.pieces {
+				sent += piece
+			}
+			go func() {
+				defer client.Close()
+				for _, piece := range tt.pieces {
+					_, _ = io.WriteString(client, piece)
+				}
+			}()
+			http2, c, err := wire.Preface(server, time.Time{})
+			if err != nil || http2 != tt.http2 {
+				t.Fatalf("Preface returned %v, %v", http2, err)
+			}
+			if got, err := io.ReadAll(c); err != nil || string(got) != sent {
+				t.Errorf("the connection reads %q, %v; want %q", got, err, sent)
+			}
+			if below := c.(interface{ NetConn() net.Conn }).NetConn(); below != server {
+				t.Errorf("the connection below is %v", below)
+			}
+			if err := c.(interface{ CloseWrite() error }).CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("CloseWrite returned %v", err)
+			}
+		})
+	}
+}
+
+func TestPrefaceDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer server.Close()
+		defer client.Close()
+		if _, c, err := wire.Preface(server, time.Now().Add(time.Second)); !errors.Is(err, os.ErrDeadlineExceeded) || c != nil {
+			t.Errorf("Preface returned %v, %v", c, err)
+		}
+		send(t, client, preface[:5])
+		start := time.Now()
+		http2, c, err := wire.Preface(server, start.Add(time.Second))
+		if err != nil || http2 || time.Since(start) != time.Second {
+			t.Fatalf("Preface returned %v, %v after %v", http2, err, time.Since(start))
+		}
+		h := wire.NewHTTP1(c, limits())
+		wantProblem(t, h, 1, wire.TooSlow)
+		if took := time.Since(start); took != 11*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestPrefaceReportsAConnectionThatIsGone(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer server.Close()
+	go client.Close()
+	if _, c, err := wire.Preface(server, time.Time{}); err == nil || c != nil {
+		t.Errorf("Preface returned %v, %v", c, err)
+	}
+	server.Close()
+	if _, c, err := wire.Preface(server, time.Time{}); err == nil || c != nil {
+		t.Errorf("Preface returned %v, %v", c, err)
+	}
+}
