@@ -26,14 +26,14 @@ changes; a configuration that is wrong changes nothing and the log says why. Log
 			reload := make(chan struct{}, 1)
 			stop := reloadOnHangup(reload)
 			defer stop()
-			o.Log, o.Reload = cmd.OutOrStdout(), reload
+			o.Log, o.Reload, o.Version = cmd.OutOrStdout(), reload, readVersion().Version
 			return refusedIfInvalid(daemon.Run(cmd.Context(), o))
 		},
 	}
 	configFlag(cmd, &o.Config)
 	cmd.Flags().BoolVar(&o.ServePartial, "serve-partial", false, "start although references are broken; the APIs that need them refuse")
 	notYet(cmd, "data-dir", "the store")
-	notYet(cmd, "admin", "the admin API")
+	cmd.Flags().StringVar(&o.Admin, "admin", "", "address of /livez, /readyz and /metrics, such as :9901; loopback unless a host is given (default: none)")
 	notYet(cmd, "etcd", "the store")
 	return cmd
 }

@@ -209,9 +209,10 @@ func TestRulesComplain(t *testing.T) {
 			files: map[string]string{
 				"internal/gateway/serve.go":      imports("gateway", "net/http/httputil"),
 				"internal/gateway/nethttp.go":    imports("gateway", "net/http"),
+				"internal/gateway/nethttp_b.go":  imports("gateway", "net/http"),
 				"internal/gateway/serve_test.go": imports("gateway", "net/http"),
 			},
-			want: "internal/gateway/serve.go imports net/http/httputil: only nethttp.go does",
+			want: "internal/gateway/serve.go imports net/http/httputil: only files nethttp*.go do",
 		},
 		{
 			name: "no package comment", rule: "package comments",

@@ -11,10 +11,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
+	"sallyport/internal/admin"
 	"sallyport/internal/config"
 	"sallyport/internal/gateway"
+	"sallyport/internal/metrics"
 )
 
 // Options are what Run needs.
@@ -33,10 +36,11 @@ type Options struct {
 	Clock *gateway.Clock
 	// Ready is called once the first snapshot serves. Nil is fine.
 	Ready func(*gateway.Gateway)
+	// Admin is the address of health checks and metrics; empty means none.
+	Admin string
+	// Version is what the metrics say the program is.
+	Version string
 }
-
-// drainTimeout bounds how long requests may go on when the program is told to stop.
-const drainTimeout = 20 * time.Second
 
 // Checked is a document that loaded and compiled.
 type Checked struct {
@@ -72,8 +76,8 @@ func (c *Checked) Runnable() error {
 	return nil
 }
 
-// Run serves until ctx ends and then stops in order: accepting, requests, the rest. An error before the first snapshot
-// serves means that nothing was started; a wrong document is a config.ErrorList.
+// Run serves until ctx ends and then stops in order: readiness, accepting, requests, the rest. An error before the first
+// snapshot serves means that nothing was started; a wrong document is a config.ErrorList.
 func Run(ctx context.Context, o Options) error {
 	if o.Clock == nil {
 		o.Clock = gateway.NewClock(nil)
@@ -91,23 +95,91 @@ func Run(ctx context.Context, o Options) error {
 	}
 	logs := newLogs(o.Log)
 	logs.apply(checked.Document.Log)
-	g := gateway.New(gateway.Options{Log: logs.events(), Access: logs.access(), Clock: o.Clock})
-	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, watch: seen}
+	counters := metrics.New(o.Version)
+	g := gateway.New(gateway.Options{Log: logs.events(), Access: logs.access(), Clock: o.Clock, Metrics: counters})
+	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, metrics: counters, watch: seen}
+	d.phase.Store(starting)
+	closeAdmin, err := d.openAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin()
 	if err := g.Swap(checked.Snapshot); err != nil {
 		return err
 	}
+	d.runs(checked)
 	d.watch.follow(checked.Document.Files(), began)
 	d.log.LogAttrs(ctx, slog.LevelInfo, "serving", d.running(checked)...)
 	d.remark(checked)
+	d.phase.Store(serving)
 	if o.Ready != nil {
 		o.Ready(g)
 	}
 	d.loop(ctx)
+	return d.stop(context.WithoutCancel(ctx))
+}
 
-	d.log.Info("stopping")
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+// The phases of the program, of which readiness tells.
+const (
+	starting int32 = iota
+	serving
+	stopping
+)
+
+// ready says why no new request should be sent here, nil when there is no reason.
+func (d *daemon) ready() error {
+	switch d.phase.Load() {
+	case serving:
+		return nil
+	case stopping:
+		return errors.New("the program is stopping")
+	}
+	return errors.New("the first configuration is not serving yet")
+}
+
+// openAdmin opens the address of health checks and metrics, where there is one. The returned function closes it.
+func (d *daemon) openAdmin(ctx context.Context) (closing func(), err error) {
+	if d.options.Admin == "" {
+		return func() {}, nil
+	}
+	server, err := admin.Listen(ctx, admin.Options{Address: d.options.Admin, Ready: d.ready, Gatherer: d.metrics.Gatherer(), Log: d.log})
+	if err != nil {
+		return nil, err
+	}
+	d.log.Info("admin", slog.String("address", server.Address()))
+	open, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it answers until the very end
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(open) }()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			d.log.Warn("admin", slog.Any("error", err))
+		}
+	}, nil
+}
+
+// stop ends everything in order: first nobody new is sent here, then nobody is accepted, then requests end.
+func (d *daemon) stop(ctx context.Context) error {
+	d.phase.Store(stopping)
+	limits := d.shutdown
+	d.log.Info("stopping", slog.Duration("delay", limits.Delay), slog.Duration("drain", limits.Drain))
+	if limits.Delay > 0 {
+		work, cancel := context.WithTimeout(ctx, limits.Delay)
+		_ = d.gateway.Run(work) // streams are judged to the end
+		cancel()
+	}
+	drain, cancel := context.WithTimeout(ctx, limits.Drain)
 	defer cancel()
-	if err := g.Shutdown(stopping); err != nil {
+	work, end := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = d.gateway.Run(work)
+	}()
+	err := d.gateway.Shutdown(drain)
+	end()
+	<-ended
+	if err != nil {
 		d.log.Warn("stopped before every request had ended", slog.Any("error", err))
 	}
 	d.log.Info("stopped")
@@ -119,7 +191,17 @@ type daemon struct {
 	log     *slog.Logger
 	logs    *logs
 	gateway *gateway.Gateway
+	metrics *metrics.Set
 	watch   *watch
+
+	shutdown config.Shutdown         // of the running document
+	phase    atomic.Int32 // one of the phases
+}
+
+// runs remembers what of a document the daemon itself needs.
+func (d *daemon) runs(c *Checked) {
+	d.shutdown = c.Document.Shutdown.Bounds()
+	d.metrics.Reloaded(true, c.Snapshot.Generation())
 }
 
 // loop reloads when it is told to or when a file has changed, until ctx ends.
@@ -168,13 +250,16 @@ func (d *daemon) reload(trigger string) {
 		return
 	}
 	d.logs.apply(checked.Document.Log)
+	d.runs(checked)
 	d.log.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", append(d.running(checked), slog.String("trigger", trigger))...)
 	d.remark(checked)
 }
 
 // refused says why a document does not replace the running one, a line for each error.
 func (d *daemon) refused(trigger string, err error) {
-	generation := slog.Uint64("generation", d.gateway.Snapshot().Generation())
+	running := d.gateway.Snapshot().Generation()
+	d.metrics.Reloaded(false, running)
+	generation := slog.Uint64("generation", running)
 	list, ok := errors.AsType[config.ErrorList](err)
 	if !ok {
 		d.log.Error("reload refused; the running configuration stays", slog.String("trigger", trigger), slog.Any("error", err), generation)

@@ -53,6 +53,7 @@ const (
 	MethodNotAllowed
 	RequestMalformed
 	RequestTooLarge
+	RequestTimeout
 	Overloaded
 	NoRoute
 	UpstreamUnavailable
@@ -112,6 +113,7 @@ var meanings = [reasonCount]meaning{
 	MethodNotAllowed:    {"method_not_allowed", 405, "Method not allowed", "The API does not serve this method here."},
 	RequestMalformed:    {"request_malformed", 400, "Malformed request", "The request cannot be understood."},
 	RequestTooLarge:     {"request_too_large", 413, "Request too large", "The request is larger than this API accepts."},
+	RequestTimeout:      {"request_timeout", 408, "Request timeout", "The request took too long to arrive."},
 	Overloaded:          {"overloaded", 503, "Overloaded", "The gateway cannot take this request at the moment."},
 	NoRoute:             {"no_route", 404, "Not found", "There is no API here."},
 	UpstreamUnavailable: {"upstream_unavailable", 502, "Bad gateway", "The API did not answer."},

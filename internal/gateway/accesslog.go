@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/decision"
+	"sallyport/internal/metrics"
 )
 
 // accessPolicy says which allowed requests are recorded. Refusals always are.
@@ -55,7 +55,9 @@ type record struct {
 	status   int
 	bytesIn  int64
 	bytesOut int64
+	target   string // that answered, or failed; "" when none was asked
 	failure  string // what went wrong with the upstream or the client, "" for nothing
+	cut      bool   // the response could not be finished
 }
 
 // record writes the access record of one request. Values that a caller chose are quoted by the handler; the query and the
@@ -98,6 +100,9 @@ func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
 		if o.wouldBe.Detail != "" {
 			attrs = append(attrs, slog.String("would_be_detail", boundedDetail(o.wouldBe.Detail)))
 		}
+	}
+	if r.target != "" {
+		attrs = append(attrs, slog.String("target", r.target))
 	}
 	if r.failure != "" {
 		attrs = append(attrs, slog.String("failure", r.failure))
@@ -148,7 +153,13 @@ func hostOf(remote string) string {
 	return host
 }
 
-// refusedByUpstream turns a decision to allow into one that says that the upstream did not answer.
-func refusedByUpstream(o *outcome, failure string) {
-	o.Decision = decision.Decision{Reason: decision.UpstreamUnavailable, Detail: failure}
+// counted is what a decision counts as.
+func counted(o *outcome) metrics.Outcome {
+	switch {
+	case !o.Allowed():
+		return metrics.Deny
+	case !o.wouldBe.Allowed():
+		return metrics.Observed
+	}
+	return metrics.Allow
 }

@@ -36,13 +36,15 @@ func Compile(doc *config.Document, previous *Snapshot, clock *Clock) (*Snapshot,
 		byName:     map[string]*listener{},
 		sets:       map[string]*trust.Set{},
 		upstreams:  map[string]*upstream.Upstream{},
+		reporter:   cmp.Or(previous.reporter, &reporter{}),
 		access:     newAccessPolicy(doc.Log),
+		drain:      doc.Shutdown.Bounds().Drain,
 	}
 	c.compileStores()
 	c.compileUpstreams()
 	for i := range doc.Listeners {
 		l := &doc.Listeners[i]
-		compiled := &listener{name: l.Name, address: l.Address, index: i, tls: l.TLS != nil, protocols: newProtocols(l)}
+		compiled := &listener{name: l.Name, address: l.Address, index: i, tls: l.TLS != nil, protocols: newProtocols(l), bounds: l.Bounds()}
 		c.out.listeners[l.Address] = compiled
 		c.out.byName[l.Name] = compiled
 	}
@@ -147,7 +149,16 @@ func (c *compiler) set(use trust.Purpose, names []string) (set *trust.Set, missi
 func (c *compiler) compileUpstreams() {
 	for i := range c.doc.Upstreams {
 		u := &c.doc.Upstreams[i]
-		cfg := upstream.Config{Name: u.Name, Targets: u.Targets}
+		cfg := upstream.Config{
+			Name: u.Name, Targets: u.Targets, Balancing: upstream.RoundRobin, Protocol: upstream.HTTP1,
+			NoRetry: u.Retry != nil && !*u.Retry, ResolveEvery: u.ResolveEvery,
+		}
+		if u.LoadBalancing == "least_requests" {
+			cfg.Balancing = upstream.LeastRequests
+		}
+		if u.Protocol == config.H2 {
+			cfg.Protocol = upstream.HTTP2
+		}
 		if u.TLS != nil {
 			set, missing := c.set(trust.ServerAuth, u.TLS.Trust)
 			if missing != "" {
@@ -155,13 +166,17 @@ func (c *compiler) compileUpstreams() {
 			}
 			cfg.Trust, cfg.ServerName, cfg.PinSPKI = set, u.TLS.ServerName, u.TLS.PinSPKISHA256
 		}
+		if h := u.Health; h != nil {
+			cfg.MaxFailures, cfg.Recovery = h.MaxFailures, h.Recovery
+		}
 		if t := u.Timeouts; t != nil {
 			cfg.ConnectTimeout, cfg.ResponseTimeout, cfg.IdleTimeout = t.Connect, t.Response, t.Idle
+			cfg.PauseTimeout, cfg.QueueTimeout = t.Pause, t.Queue
 		}
 		if p := u.Pool; p != nil {
 			cfg.MaxIdle, cfg.Max = p.MaxIdle, p.Max
 		}
-		compiled, err := upstream.Renew(c.previous.upstreams[u.Name], cfg)
+		compiled, err := upstream.Renew(c.previous.upstreams[u.Name], cfg, c.out.reporter)
 		if err != nil {
 			c.fail(&u.Targets, "%v", err)
 			continue
@@ -175,9 +190,12 @@ func (c *compiler) compileAPIs() {
 	for i := range c.doc.APIs {
 		a := &c.doc.APIs[i]
 		compiled := &api{
-			name: a.Name, version: a.Version, methods: a.Methods,
+			name: a.Name, version: a.Version, series: a.Name, methods: a.Methods,
 			upstream: c.out.upstreams[a.Upstream], broken: passes,
 			bindings: make([]*binding, len(c.doc.Listeners)),
+		}
+		if a.Version != "" {
+			compiled.series += "@" + a.Version
 		}
 		for _, ch := range a.AllowInPath {
 			compiled.special |= characterOf(ch)
@@ -201,6 +219,7 @@ func (c *compiler) compileAPIs() {
 		c.apis = append(c.apis, compiled)
 		entries = append(entries, route.Entry[*api]{Hosts: a.HostPatterns, Prefix: a.Prefix, Value: compiled})
 	}
+	c.out.apis = c.apis
 	c.out.routes = route.NewTable(entries)
 }
 
@@ -226,6 +245,7 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *api) *binding {
 		allow:       newMatchList(rules.Allow, false),
 		deny:        newMatchList(rules.Deny, true),
 		ownTrust:    rules.Trust != nil,
+		bounds:      c.doc.RequestBounds(l, a),
 	}
 	if rules.Errors != nil {
 		b.errors = *rules.Errors

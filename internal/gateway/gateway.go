@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"sallyport/internal/metrics"
+	"sallyport/internal/upstream"
 )
 
 // Options are what a Gateway needs from its surroundings.
@@ -20,20 +25,27 @@ type Options struct {
 	Access *slog.Logger
 	// Clock is what certificates are judged by; nil is the system's.
 	Clock *Clock
+	// Metrics counts what happens; nil counts nothing.
+	Metrics *metrics.Set
 }
 
 // Gateway is the running data plane: sockets and the snapshot that they serve. It must be made with New.
 type Gateway struct {
 	log, access *slog.Logger
 	clock       *Clock
+	metrics     *metrics.Set
 	snapshot    atomic.Pointer[Snapshot]
 	tickets     tickets
-	proxy       proxy
+	streams     streams
+	buffers     buffers
+	swapped     chan struct{} // tells Run that streams have to be judged again
 
 	mu      sync.Mutex         // guards what follows, and serialises Swap
 	sockets map[string]*socket // by configured address
 	closed  bool
 	drains  sync.WaitGroup // sockets that are being retired
+	cutting context.Context
+	cutAll  context.CancelFunc // ends the drains before their time
 }
 
 // New returns a gateway that serves nothing until the first Swap.
@@ -41,8 +53,11 @@ func New(o Options) *Gateway {
 	if o.Clock == nil {
 		o.Clock = NewClock(nil)
 	}
-	g := &Gateway{log: o.Log, access: o.Access, clock: o.Clock, sockets: map[string]*socket{}}
-	g.proxy = newProxy(g)
+	g := &Gateway{
+		log: o.Log, access: o.Access, clock: o.Clock, metrics: o.Metrics,
+		sockets: map[string]*socket{}, swapped: make(chan struct{}, 1),
+	}
+	g.cutting, g.cutAll = context.WithCancel(context.Background())
 	return g
 }
 
@@ -66,7 +81,7 @@ func (g *Gateway) Addresses() map[string]string {
 
 // Swap puts a snapshot to work. It binds the addresses that are new first: when one cannot be bound nothing changes and
 // the error says which. Sockets whose address stays are kept with their connections; those whose address is gone
-// stop accepting and end with their requests, at most retireTimeout later.
+// stop accepting and end with their requests, at the end of shutdown.drain at the latest. Streams are judged again at once.
 func (g *Gateway) Swap(next *Snapshot) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,24 +93,38 @@ func (g *Gateway) Swap(next *Snapshot) error {
 		return err
 	}
 	g.tickets.adopt(next, g.clock.Now())
+	next.reporter.gateway.Store(g)
+	g.metrics.Retain(next.names()) // before anything of the snapshot can count
 	previous := g.snapshot.Swap(next)
 	for address, s := range fresh {
 		g.sockets[address] = s
 		s.start()
 	}
-	for _, address := range slices.Sorted(maps.Keys(g.sockets)) {
-		if next.listeners[address] == nil {
-			g.retire(address)
-		}
-	}
+	g.retire(next)
 	if previous != nil {
-		for name, u := range previous.upstreams {
-			if next.upstreams[name] != u {
-				u.Close()
-			}
-		}
+		g.replace(previous.upstreams, next.upstreams)
+	}
+	select {
+	case g.swapped <- struct{}{}:
+	default: // it is going to happen
 	}
 	return nil
+}
+
+// replace closes the upstreams that are gone. One that was made anew begins with all of its targets up.
+func (g *Gateway) replace(previous, next map[string]*upstream.Upstream) {
+	for name, old := range previous {
+		if next[name] == old {
+			continue
+		}
+		old.Close()
+		if next[name] == nil {
+			continue
+		}
+		for _, t := range next[name].Targets() {
+			g.metrics.Target(name, t.String()).Up()
+		}
+	}
 }
 
 // bind opens the sockets that next needs and the gateway does not have.
@@ -106,45 +135,106 @@ func (g *Gateway) bind(next *Snapshot) (map[string]*socket, error) {
 		if g.sockets[address] != nil {
 			continue
 		}
-		s, err := listen(g, address)
+		bound, err := g.listen(address, next)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listener %q: %w", l.name, err))
 			continue
 		}
-		fresh[address] = s
+		fresh[address] = newSocket(g, address, bound)
 	}
 	if len(errs) > 0 {
 		for _, s := range fresh {
-			errs = append(errs, s.listener.Close())
+			errs = append(errs, s.abandon())
 		}
 		return nil, errors.Join(errs...)
 	}
 	return fresh, nil
 }
 
-// retireTimeout bounds how long the requests of a removed listener may go on.
-const retireTimeout = 30 * time.Second
-
-func (g *Gateway) retire(address string) {
-	s := g.sockets[address]
-	delete(g.sockets, address)
-	if err := s.close(); err != nil {
-		g.log.Warn("close listener", slog.String("address", address), slog.Any("error", err))
+// listen binds one address. Where it overlaps with one that goes in the same moment, such as 127.0.0.1:8443 with :8443,
+// the two share the port until the old one is closed, so that no client finds it closed.
+func (g *Gateway) listen(address string, next *Snapshot) (*net.TCPListener, error) {
+	l, err := listenTCP(address, nil)
+	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
 	}
-	g.drains.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
-		defer cancel()
-		if err := s.drain(ctx); err != nil {
-			g.log.Warn("listener retired before its requests ended", slog.String("address", address), slog.Any("error", err))
+	var going []*socket
+	for old, s := range g.sockets {
+		if next.listeners[old] == nil && samePort(old, address) && share(s.listener, true) == nil {
+			going = append(going, s)
 		}
-	})
+	}
+	if len(going) == 0 {
+		return nil, err
+	}
+	l, shared := listenTCP(address, sharing)
+	if shared != nil {
+		for _, s := range going {
+			_ = share(s.listener, false) // it stays as it was
+		}
+		return nil, err
+	}
+	_ = share(l, false) // no other program is to bind it
+	return l, nil
 }
 
-// Run does the gateway's regular work, such as replacing session ticket keys, until ctx ends. It accepts nothing by
-// itself: Swap does.
+func listenTCP(address string, control func(network, address string, c syscall.RawConn) error) (*net.TCPListener, error) {
+	l, err := (&net.ListenConfig{Control: control}).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listen on %s: it is a %T", address, l), l.Close())
+	}
+	return tcp, nil
+}
+
+func samePort(a, b string) bool {
+	_, p, errP := net.SplitHostPort(a)
+	_, q, errQ := net.SplitHostPort(b)
+	return errP == nil && errQ == nil && p == q
+}
+
+// retire closes the sockets that next does not have. When it returns they accept nobody; their requests go on.
+func (g *Gateway) retire(next *Snapshot) {
+	var closing sync.WaitGroup
+	for _, address := range slices.Sorted(maps.Keys(g.sockets)) {
+		if next.listeners[address] != nil {
+			continue
+		}
+		s := g.sockets[address]
+		delete(g.sockets, address)
+		closed := make(chan struct{})
+		closing.Go(func() {
+			defer close(closed)
+			if err := s.close(); err != nil {
+				g.log.Warn("close listener", slog.String("address", address), slog.Any("error", err))
+			}
+		})
+		g.drains.Go(func() {
+			<-closed
+			ctx, cancel := context.WithTimeout(g.cutting, next.drain)
+			defer cancel()
+			if err := s.drain(ctx); err != nil {
+				g.log.Warn("listener retired before its requests ended", slog.String("address", address), slog.Any("error", err))
+			}
+		})
+	}
+	closing.Wait()
+}
+
+// reviewEvery is how often the streams are judged again, so that what expires ends within about a second.
+const reviewEvery = time.Second
+
+// Run does the gateway's regular work until ctx ends: it judges streams again, replaces session ticket keys, and says what
+// has become worth a look. It accepts nothing by itself: Swap does.
 func (g *Gateway) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	review := time.NewTicker(reviewEvery)
+	defer review.Stop()
+	last := time.Now()
 	steppedBack := false
 	known := map[string]bool{} // warnings that were said
 	for _, w := range g.warnings() {
@@ -154,7 +244,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-g.swapped:
+			g.review(time.Since(last))
+			last = time.Now()
+		case <-review.C:
+			g.review(time.Since(last))
+			last = time.Now()
+		case <-minute.C:
 			g.tickets.rotate(g.clock.Now())
 			g.warn(known)
 			if back := g.clock.SteppedBack(); back != steppedBack {
@@ -199,7 +295,10 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	wg.Wait()
 	clear(g.sockets)
+	stop := context.AfterFunc(ctx, g.cutAll)
 	g.drains.Wait()
+	stop()
+	g.cutAll()
 	if s := g.snapshot.Load(); s != nil {
 		for _, u := range s.upstreams {
 			u.Close()

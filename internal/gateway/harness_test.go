@@ -55,12 +55,22 @@ func newSite(t *testing.T, document string) *site {
 		Log:    slog.New(slog.NewJSONHandler(s.records, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Access: slog.New(slog.NewJSONHandler(s.records, nil)), Clock: gateway.NewClock(s.clock.Now),
 	})
+	working, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go func() { <-working; cancel() }()
+		_ = s.gateway.Run(ctx)
+	}()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := s.gateway.Shutdown(ctx); err != nil {
 			t.Errorf("shut down: %v", err)
 		}
+		close(working)
+		<-ended
 	})
 	s.apply(document)
 	return s

@@ -10,127 +10,206 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"sallyport/internal/decision"
 	"sallyport/internal/identity"
+	"sallyport/internal/metrics"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
+	"sallyport/internal/wire"
 )
-
-// handshakeTimeout bounds a TLS handshake from the first byte to the last.
-const handshakeTimeout = 10 * time.Second
 
 // socket is a bound address. What a connection on it gets, TLS or not, which profile, which APIs, is decided by the
 // snapshot of that moment: a reload changes it without touching the socket.
 type socket struct {
 	g        *Gateway
 	address  string // as configured
-	listener net.Listener
+	listener *net.TCPListener
 	tls      *tls.Config // only chooses the profile
+	server   server
 
-	ready  chan net.Conn // connections whose handshake is done
-	done   chan struct{} // closed when accepting ends
-	closer sync.Once
-	server server
-
-	handshakes sync.WaitGroup
-	cancel     context.CancelFunc // ends the handshakes
+	accepting chan struct{} // closed when accepting has ended
+	closing   atomic.Bool
+	conns     connTable
+	ctx       context.Context //nolint:containedctx // it ends the handshakes, which belong to nobody's call
+	cancel    context.CancelFunc
+	refusals  refusals
 }
 
-func listen(g *Gateway, address string) (*socket, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	s := &socket{g: g, address: address, listener: l, ready: make(chan net.Conn), done: make(chan struct{})}
+func newSocket(g *Gateway, address string, l *net.TCPListener) *socket {
+	s := &socket{g: g, address: address, listener: l, accepting: make(chan struct{})}
 	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.profileConfig}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.server = newServer(s)
-	return s, nil
+	return s
 }
 
-// start begins to accept. The two goroutines end with stop.
-func (s *socket) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	go s.accept(ctx)
-	go s.server.serve(readyListener{s})
-}
+// start begins to accept; the goroutine ends with close.
+func (s *socket) start() { go s.accept() }
 
-// close ends accepting, at once; requests go on.
+// backlogGrace is how long a socket that is being closed still takes connections that the system has completed already:
+// their clients have seen an open port.
+const backlogGrace = 50 * time.Millisecond
+
+// close ends accepting, and waits for that; requests go on.
 func (s *socket) close() error {
-	s.closer.Do(func() { close(s.done) })
+	if s.closing.Swap(true) {
+		<-s.accepting
+		return nil
+	}
+	err := s.listener.SetDeadline(time.Now().Add(backlogGrace))
+	<-s.accepting
+	return errors.Join(err, s.listener.Close())
+}
+
+// abandon closes a socket that never started.
+func (s *socket) abandon() error {
+	s.cancel()
 	return s.listener.Close()
 }
 
-// drain waits for requests until ctx ends, then closes what is left. The socket is closed.
+// drain lets connections end with their requests until ctx ends, then closes what is left and returns the context's error. The
+// socket is closed.
 func (s *socket) drain(ctx context.Context) error {
+	err := s.conns.drain(ctx)
 	s.cancel()
-	s.handshakes.Wait()
-	return s.server.stop(ctx)
+	s.conns.closeAll()
+	s.server.close()
+	return err
 }
 
-func (s *socket) accept(ctx context.Context) {
+func (s *socket) accept() {
+	defer close(s.accepting)
 	for {
-		raw, err := s.listener.Accept()
+		raw, err := s.listener.AcceptTCP()
 		switch {
 		case err == nil:
-			s.admit(ctx, raw)
+			s.admit(raw)
 		case errors.Is(err, net.ErrClosed):
 			return
-		default: // out of descriptors, or a connection that was gone at once: wait a moment rather than spin
-			s.g.log.Warn("accept", slog.String("address", s.address), slog.Any("error", err))
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-s.done:
+		case s.closing.Load():
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 				return
 			}
+		default: // out of descriptors, or a connection that was gone at once: wait a moment rather than spin
+			s.g.log.Warn("accept", slog.String("address", s.address), slog.Any("error", err))
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
 }
 
-// admit brings a new connection through its handshake, in a goroutine of its own so that a slow one delays nobody.
-func (s *socket) admit(ctx context.Context, raw net.Conn) {
+// admit counts a new connection and brings it through its handshake, in a goroutine of its own so that a slow one delays
+// nobody.
+func (s *socket) admit(raw *net.TCPConn) {
 	l := s.g.snapshot.Load().listeners[s.address]
+	if l == nil && s.closing.Load() {
+		l = s.conns.lastListener() // it was just removed: who found the port open is served once more
+	}
 	if l == nil {
-		_ = raw.Close() // the listener was just removed
+		_ = raw.Close()
 		return
 	}
-	c := &conn{Conn: raw, socket: s}
+	c := &conn{Conn: raw, socket: s, bounds: &l.bounds, born: time.Now(), metrics: s.g.metrics.Listener(l.name)}
+	if cause, full := s.conns.add(c, l); full {
+		s.refuse(l, c, cause)
+		return
+	}
+	c.metrics.Opened()
+	if l.tls {
+		go s.handshake(c)
+		return
+	}
+	go s.plain(c, l)
+}
+
+// refuse turns a connection away that is one too many. Nothing is said over TLS, because saying it would cost a handshake.
+func (s *socket) refuse(l *listener, c *conn, cause metrics.RefusalCause) {
+	c.metrics.Refused(cause)
+	if n := s.refusals.due(time.Now()); n > 0 {
+		s.g.log.LogAttrs(s.ctx, slog.LevelWarn, "connections refused", slog.String("listener", l.name), slog.String("cause", cause.String()),
+			slog.String("remote", c.RemoteAddr().String()), slog.Int64("since_last", n), slog.String("reason", decision.Overloaded.String()))
+	}
 	if !l.tls {
-		s.handshakes.Go(func() { s.deliver(c) })
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) // it fits the socket's buffer, or is not worth waiting for
+		_, _ = io.WriteString(c.Conn, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+	}
+	_ = c.Conn.Close()
+}
+
+// refusals makes one line of the log out of many connections that were turned away.
+type refusals struct {
+	count atomic.Int64
+	last  atomic.Int64 // when a line was written, in nanoseconds since 1970
+}
+
+// due counts one refusal and returns how many a line stands for, zero when none is due.
+func (r *refusals) due(now time.Time) int64 {
+	r.count.Add(1)
+	last := r.last.Load()
+	if now.UnixNano()-last < int64(time.Second) || !r.last.CompareAndSwap(last, now.UnixNano()) {
+		return 0
+	}
+	return r.count.Swap(0)
+}
+
+// plain serves a connection without TLS. A client that begins with HTTP/2 is told from one that does not by its first
+// bytes, where the listener serves both.
+func (s *socket) plain(c *conn, l *listener) {
+	if !l.protocols.h2c {
+		s.server.serveHTTP1(c, c)
 		return
 	}
-	s.handshakes.Go(func() { s.handshake(ctx, c) })
-}
-
-// deliver hands a connection to the HTTP server, unless the socket stops first.
-func (s *socket) deliver(c net.Conn) {
-	select {
-	case s.ready <- c:
-	case <-s.done:
-		_ = c.Close()
+	isHTTP2, replay, err := wire.Preface(c, time.Now().Add(c.bounds.HeaderTimeout))
+	switch {
+	case err != nil:
+		c.end(metrics.ClosedHeaderTimeout)
+	case isHTTP2:
+		s.server.serveHTTP2(c, replay)
+	default:
+		s.server.serveHTTP1(c, replay)
 	}
 }
 
-func (s *socket) handshake(ctx context.Context, c *conn) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+func (s *socket) handshake(c *conn) {
+	ctx, cancel := context.WithTimeout(s.ctx, c.bounds.HandshakeTimeout)
 	defer cancel()
+	began := time.Now()
 	t := tls.Server(c, s.tls)
 	err := t.HandshakeContext(ctx)
 	if err != nil {
-		s.handshakeFailed(c, t, err)
-		_ = c.Close()
+		s.handshakeFailed(c, t, err, time.Since(began))
+		c.end(metrics.ClosedHandshake)
 		return
 	}
 	state := t.ConnectionState()
+	c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeOK, time.Since(began))
 	c.overTLS, c.tlsVersion = true, state.Version
 	c.evidence = newEvidence(state.PeerCertificates, c.profile.asks())
-	c.http2.Store(state.NegotiatedProtocol == "h2")
-	s.deliver(t)
+	switch {
+	case state.NegotiatedProtocol != "h2":
+		s.server.serveHTTP1(c, t)
+	case state.Version == tls.VersionTLS12 && !fitForHTTP2(state.CipherSuite):
+		s.g.log.LogAttrs(ctx, slog.LevelInfo, "connection closed", slog.String("listener", s.listenerName()), slog.String("remote", c.RemoteAddr().String()),
+			slog.String("error", "the cipher suite "+tls.CipherSuiteName(state.CipherSuite)+" is not for HTTP/2 (RFC 9113, section 9.2.2)"))
+		c.end(metrics.ClosedHandshake)
+	default:
+		s.server.serveHTTP2(c, t)
+	}
+}
+
+// fitForHTTP2 reports whether a cipher suite of TLS 1.2 may be used with HTTP/2 (RFC 9113, appendix A): an ephemeral key
+// exchange and authenticated encryption. Those of TLS 1.3 all are.
+func fitForHTTP2(suite uint16) bool {
+	switch suite {
+	case tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
+		return true
+	}
+	return false
 }
 
 // profileConfig is crypto/tls's GetConfigForClient: it binds the connection to a TLS profile of the snapshot of this
@@ -145,6 +224,9 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 		return nil, fmt.Errorf("server name: %w", err)
 	}
 	l := s.g.snapshot.Load().listeners[s.address]
+	if l == nil {
+		l = s.conns.lastListener() // removed while this connection was on its way
+	}
 	if l == nil || !l.tls {
 		return nil, errors.New("the listener speaks TLS no longer")
 	}
@@ -163,7 +245,7 @@ func (p *profile) verifyConnection(clock *Clock) func(tls.ConnectionState) error
 
 // handshakeFailed answers a client that speaks HTTP to a TLS listener, and writes the record of a handshake that ended
 // before any request could be judged. Refused certificates are never left out; noise is for level debug.
-func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
+func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Duration) {
 	if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && speaksHTTP(plain.RecordHeader) {
 		answerPlainHTTP(plain.Conn)
 	}
@@ -172,8 +254,10 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
 		slog.String("remote", c.RemoteAddr().String()),
 		slog.String("server_name", c.serverName),
 	}
+	state := t.ConnectionState()
 	reason, detail, refused := handshakeReason(err)
 	if !refused {
+		c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeFailed, took)
 		level := slog.LevelInfo // somebody wanted to speak TLS and could not
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			level = slog.LevelDebug // a scanner, a health check, an impatient client
@@ -181,7 +265,9 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error) {
 		s.g.log.LogAttrs(context.Background(), level, "handshake failed", append(attrs, slog.String("error", bounded(err.Error())))...)
 		return
 	}
-	if certs := t.ConnectionState().PeerCertificates; len(certs) > 0 {
+	c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeRefused, took)
+	s.g.metrics.API("").Decided(c.metrics, metrics.Deny, reason.String())
+	if certs := state.PeerCertificates; len(certs) > 0 {
 		attrs = append(attrs, certificateAttrs(certs[0])...)
 	}
 	attrs = append(attrs, slog.String("decision", "deny"), slog.String("reason", reason.String()))
@@ -220,7 +306,7 @@ func certificateAttrs(cert *x509.Certificate) []slog.Attr {
 
 func speaksHTTP(header [5]byte) bool {
 	switch string(header[:]) {
-	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET", "CONNE", "TRACE":
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET", "CONNE", "TRACE", "PRI *":
 		return true
 	}
 	return false
@@ -233,41 +319,3 @@ func answerPlainHTTP(c net.Conn) {
 		len(text), text)
 }
 
-// conn is an accepted connection and what its handshake found out. The handshake's goroutine writes the fields; the
-// HTTP server gets the connection afterwards and only reads them, but for the counters.
-type conn struct {
-	net.Conn
-	socket *socket
-
-	overTLS    bool
-	tlsVersion uint16
-	serverName string   // canonical; "" for nothing
-	profile    *profile // of the handshake's snapshot; nil without TLS
-	evidence   *evidence
-
-	begun, handled atomic.Int64 // requests that net/http began to read, and those that came to the handler
-	http2          atomic.Bool  // then the two cannot be compared
-}
-
-// profileKey identifies the TLS profile of the handshake across generations.
-func (c *conn) profileKey() string {
-	if c.profile == nil {
-		return ""
-	}
-	return c.profile.key
-}
-
-// readyListener gives an HTTP server the connections whose handshake is done.
-type readyListener struct{ s *socket }
-
-func (l readyListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.s.ready:
-		return c, nil
-	case <-l.s.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l readyListener) Close() error   { return nil }
-func (l readyListener) Addr() net.Addr { return l.s.listener.Addr() }

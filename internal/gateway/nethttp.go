@@ -3,104 +3,139 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"runtime/debug"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"sallyport/internal/config"
 	"sallyport/internal/decision"
 	"sallyport/internal/identity"
-	"sallyport/internal/upstream"
+	"sallyport/internal/metrics"
+	"sallyport/internal/wire"
 )
 
-// This file is the only one of the package that knows net/http: it turns its requests into views, carries out what was
-// decided about them, and proxies what passed.
-
-// The bounds of what a client may send before a request is there, and how long it may take.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-)
+// The files nethttp*.go are the only ones of the package that know net/http. This one serves requests with it: it turns them
+// into views, carries out what was decided about them, and answers those that were refused.
 
 // server serves HTTP on the connections of one socket.
-type server struct{ http *http.Server }
+type server struct {
+	handler *handler
+	http1   *http.Server // for all connections that speak HTTP/1
+}
+
+// largestHead is more than any listener allows: package wire and the handler hold the limits of the document, with an answer
+// of ours. It only bounds what net/http would read without them.
+const largestHead = 4 << 20
 
 func newServer(s *socket) server {
+	h := &handler{g: s.g, address: s.address}
 	var p http.Protocols
 	p.SetHTTP1(true)
-	p.SetHTTP2(true)
-	p.SetUnencryptedHTTP2(true) // whether a listener serves it is checked on each request
-	return server{&http.Server{
-		Handler:   &handler{g: s.g, address: s.address},
-		Protocols: &p,
+	return server{handler: h, http1: h.server(&p)}
+}
+
+// server returns a net/http server without timeouts: those are package wire's.
+func (h *handler) server(p *http.Protocols) *http.Server {
+	return &http.Server{
+		Handler:   h,
+		Protocols: p,
 		// OPTIONS * is for nobody's API; net/http would answer it without anybody judging or logging it.
 		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            readHeaderTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     slog.NewLogLogger(s.g.log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes:               largestHead,
+		ErrorLog:                     slog.NewLogLogger(h.g.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, underlying(c))
+			if own, ok := c.(*clientConn); ok {
+				return context.WithValue(ctx, connKey{}, own.conn)
+			}
+			return ctx
 		},
-		ConnState: s.g.unread,
-	}}
+	}
 }
 
-// unread is net/http's ConnState. Requests that net/http refuses by itself, because they cannot be read, come to no handler;
-// it notices them by a connection that closes with more requests begun than handled, and records the last one.
-func (g *Gateway) unread(nc net.Conn, state http.ConnState) {
-	c := underlying(nc)
+// serveHTTP1 serves a connection that speaks HTTP/1; inner is its decrypted side. It returns at once.
+func (s server) serveHTTP1(c *conn, inner net.Conn) {
+	w := wire.NewHTTP1(inner, wireLimits(c.bounds))
+	c.speaks(&protocol{http1: w})
+	_ = s.http1.Serve(&single{conn: &clientConn{Conn: w, conn: c}}) // ends with the one connection it accepts, which is no error
+}
+
+// serveHTTP2 serves a connection that speaks HTTP/2. It gets a server of its own, because net/http says GOAWAY only to all
+// connections of a server, and because limits belong to the connection. It returns at once.
+func (s server) serveHTTP2(c *conn, inner net.Conn) {
+	w := wire.NewHTTP2(inner, wireLimits(c.bounds))
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true) // encryption ends below
+	own := s.handler.server(&p)
+	own.IdleTimeout = c.bounds.IdleTimeout
+	own.MaxHeaderBytes = 2 * c.bounds.MaxHeaderSize // between the two the handler answers; beyond, net/http does
+	own.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          c.bounds.MaxStreams,
+		MaxReadFrameSize:              64 << 10,
+		MaxReceiveBufferPerConnection: 1 << 20,
+		MaxReceiveBufferPerStream:     256 << 10,
+		SendPingTimeout:               pingAfter,
+		PingTimeout:                   pingWait,
+		WriteByteTimeout:              c.bounds.SendTimeout,
+		CountError:                    c.metrics.HTTP2Error,
+	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	c.speaks(&protocol{http2: w, goAway: func() { _ = own.Shutdown(ended) }}) // it says GOAWAY, and does not wait
+	_ = own.Serve(&single{conn: &clientConn{Conn: w, conn: c}})
+}
+
+// wireLimits are the bounds that package wire holds.
+func wireLimits(b *config.ListenerBounds) wire.Limits {
+	return wire.Limits{
+		HeaderBytes: b.MaxHeaderSize, HeaderFields: b.MaxHeaderFields, TargetBytes: b.MaxTargetSize,
+		HeaderTimeout: b.HeaderTimeout, IdleTimeout: b.IdleTimeout, ControlFrames: b.MaxControlFrames,
+	}
+}
+
+// A client that has been silent for pingAfter is asked whether it is there, and has pingWait to answer.
+const (
+	pingAfter = 45 * time.Second
+	pingWait  = 15 * time.Second
+)
+
+func (s server) close() { _ = s.http1.Close() }
+
+// single is a listener that accepts one connection, which is there.
+type single struct{ conn *clientConn }
+
+func (l *single) Accept() (net.Conn, error) {
+	c := l.conn
 	if c == nil {
-		return
+		return nil, net.ErrClosed
 	}
-	switch state { //nolint:exhaustive // the others say nothing about requests
-	case http.StateActive:
-		c.begun.Add(1)
-	case http.StateClosed:
-		if c.http2.Load() || c.begun.Load() <= c.handled.Load() {
-			return
-		}
-		g.access.LogAttrs(context.Background(), slog.LevelInfo, "request",
-			slog.String("remote", c.RemoteAddr().String()), slog.String("listener", c.socket.listenerName()), slog.String("server_name", c.serverName),
-			slog.String("decision", "deny"), slog.String("reason", decision.RequestMalformed.String()),
-			slog.String("detail", "it could not be read as a request, or was cut short"))
-	}
+	l.conn = nil
+	return c, nil
 }
 
-func (s server) serve(l net.Listener) { _ = s.http.Serve(l) } // ends with the listener, which is no error
+func (l *single) Close() error   { return nil }
+func (l *single) Addr() net.Addr { return nil }
 
-func (s server) stop(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
+// clientConn is what net/http gets: the strict reader, and whose it is.
+type clientConn struct {
+	net.Conn
+	conn *conn
+}
+
+// CloseWrite lets net/http close gently.
+func (c *clientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
 	}
-	return err
+	return nil
 }
 
 type connKey struct{}
-
-func underlying(c net.Conn) *conn {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	own, ok := c.(*conn)
-	if !ok {
-		return nil
-	}
-	return own
-}
 
 // handler serves every request of one socket.
 type handler struct {
@@ -110,107 +145,218 @@ type handler struct {
 
 // exchange is one request on its way.
 type exchange struct {
-	view    view
-	outcome outcome
-	record  record
+	g        *Gateway
+	snapshot *Snapshot
+	conn     *conn
+	view     view
+	outcome  outcome
+	record   record
+	bounds   config.RequestBounds
 
-	target *upstream.Target
-	out    *response
+	request   *http.Request
+	control   *http.ResponseController
+	out       *response
+	body      *requestBody
+	upgrade   bool // HTTP/1: the request asks to go on as a WebSocket
+	websocket bool // HTTP/2: the request is an extended CONNECT (RFC 8441)
+	stream    stream
 }
-
-type exchangeKey struct{}
 
 // ServeHTTP walks one request: evidence, route, judge, headers, upstream, log.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	snapshot := h.g.snapshot.Load()
 	l := snapshot.listeners[h.address]
-	gone := c == nil || l == nil // the listener was removed while the connection was open
+	gone := c == nil
 	if gone {
-		c, l = &conn{}, &listener{address: h.address}
+		c = &conn{}
 	}
-	c.handled.Add(1)
-	if r.ProtoMajor > 1 {
-		c.http2.Store(true)
+	if l == nil && !gone {
+		l = c.socket.conns.lastListener() // it was removed; its connections end with the requests that they have
 	}
-	now := h.g.clock.Now()
-	x := &exchange{view: view{
-		method: r.Method, target: r.RequestURI, absolute: r.ProtoMajor == 1, authority: r.Host, listener: l,
-		overTLS: c.overTLS, tlsVersion: c.tlsVersion, serverName: c.serverName, profileKey: c.profileKey(),
-		evidence: c.evidence, now: now,
-	}}
+	if l == nil {
+		gone, l = true, &listener{address: h.address}
+	}
+	ordinal := c.requests.Add(1)
+	c.metrics.RequestBegan()
+	x := &exchange{g: h.g, snapshot: snapshot, conn: c, request: r}
+	x.out = newResponse(w, x.sendTimeout())
+	x.control = x.out.control
+	x.view = newView(c, l, r, h.g.clock.Now())
+	x.upgrade, x.websocket = r.ProtoMajor == 1 && wantsWebSocket(r.Header), extendedConnect(r)
+	if x.websocket {
+		x.view.method = http.MethodGet // what the handshake of a WebSocket is over HTTP/1.1
+	}
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
-	counted := &countingBody{ReadCloser: r.Body}
-	r.Body = counted
-	out := &response{ResponseWriter: w}
-	defer func() {
-		cut := false
-		if failed := recover(); failed != nil {
-			cut = x.panicked(h.g, out, failed)
-		}
-		x.record.end, x.record.status = time.Now(), out.status
-		x.record.bytesIn, x.record.bytesOut = counted.read.Load(), out.written
-		h.g.record(snapshot, &x.view, &x.outcome, &x.record)
-		if cut {
-			panic(http.ErrAbortHandler) // net/http's way to cut a response
-		}
-	}()
+	x.body = newRequestBody(r.Body, x.control)
+	if p := c.protocol.Load(); p != nil && p.http1 != nil {
+		_ = x.control.EnableFullDuplex() // an answer may come before the end of the request; HTTP/2 always can
+		defer p.http1.Done()
+	}
+	defer x.end()
 
-	switch {
+	switch refused, status := x.unacceptable(ordinal, l); {
 	case gone:
 		x.outcome = outcome{judgement: refuse(decision.MisdirectedRequest, "the listener was removed"), wouldBe: passes, reconnect: true}
-	case !l.speaks(r):
-		x.outcome = outcome{judgement: refuse(decision.RequestMalformed, "the listener does not serve "+r.Proto), wouldBe: passes}
+	case !refused.Allowed():
+		x.outcome = outcome{judgement: judgement{Decision: refused}, wouldBe: passes, reconnect: r.ProtoMajor == 1}
+		x.answer(status)
+		return
 	default:
 		x.outcome = snapshot.decide(&x.view, nil)
 	}
-	if !x.outcome.Allowed() {
-		x.answer(out, 0)
+	if x.outcome.Allowed() {
+		x.forward()
 		return
 	}
-	h.g.proxy.serve(x, out, r)
+	x.answer(0)
+}
+
+// newView is what judging sees of a request.
+func newView(c *conn, l *listener, r *http.Request, now time.Time) view {
+	return view{
+		method: r.Method, target: r.RequestURI, absolute: r.ProtoMajor == 1, authority: r.Host, listener: l,
+		overTLS: c.overTLS, tlsVersion: c.tlsVersion, serverName: c.serverName, profileKey: c.profileKey(),
+		evidence: c.evidence, now: now,
+	}
+}
+
+// extendedConnect reports whether a request opens a WebSocket over HTTP/2 (RFC 8441). Its target is that of the pseudo-header
+// fields, and net/http passes it on only where it was told to announce the setting.
+func extendedConnect(r *http.Request) bool {
+	return r.ProtoMajor == 2 && r.Method == http.MethodConnect && r.Header.Get(":protocol") == "websocket"
+}
+
+// unacceptable says what is wrong with a request before anybody is asked whether it may pass: it cannot be read in one way
+// only, it is too large, or the listener does not speak its protocol. status is zero where the reason has it.
+func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision, status int) {
+	refused := func(reason decision.Reason, status int, detail string) (decision.Decision, int) {
+		return decision.Decision{Reason: reason, Detail: detail}, status
+	}
+	r := x.request
+	if p := x.conn.protocol.Load(); p != nil && p.http1 != nil {
+		if bad, problem := p.http1.Problem(); problem != nil && bad == ordinal {
+			x.view.method, x.view.target, x.view.authority = "", "", "" // they are the substitute's
+			return refused(reasonOf(problem.Kind), problem.Status, problem.Detail)
+		}
+	}
+	if !l.speaks(r, x.conn.overTLS) {
+		return refused(decision.RequestMalformed, 0, "the listener does not serve "+r.Proto)
+	}
+	if r.ProtoMajor == 1 || x.conn.bounds == nil {
+		return passes, 0 // package wire has counted
+	}
+	if other, ok := r.Header["Host"]; ok && (len(other) > 1 || !strings.EqualFold(other[0], r.Host)) {
+		return refused(decision.RequestMalformed, 0, "the field Host says something else than :authority (RFC 9113, section 8.3.1)")
+	}
+	fields, size := 0, len(r.Method)+len(r.RequestURI)+len(r.Host)
+	for name, values := range r.Header {
+		fields += len(values)
+		for _, value := range values {
+			size += len(name) + len(value) + fieldOverhead
+		}
+	}
+	switch b := x.conn.bounds; {
+	case len(r.RequestURI) > b.MaxTargetSize:
+		return refused(decision.RequestTooLarge, http.StatusRequestURITooLong, fmt.Sprintf("the request target is longer than max_target_size: %d bytes", b.MaxTargetSize))
+	case size > b.MaxHeaderSize:
+		return refused(decision.RequestTooLarge, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header is larger than max_header_size: %d bytes", b.MaxHeaderSize))
+	case fields > b.MaxHeaderFields:
+		return refused(decision.RequestTooLarge, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header has more fields than max_header_fields: %d", b.MaxHeaderFields))
+	}
+	return passes, 0
+}
+
+// fieldOverhead is what HTTP/2 counts for each field besides its text (RFC 9113, section 6.5.2).
+const fieldOverhead = 32
+
+// reasonOf is the reason for what package wire found.
+func reasonOf(k wire.Kind) decision.Reason {
+	switch k {
+	case wire.TargetTooLong, wire.HeaderTooLarge:
+		return decision.RequestTooLarge
+	case wire.TooSlow:
+		return decision.RequestTimeout
+	case wire.Malformed, wire.Unsupported:
+	}
+	return decision.RequestMalformed
 }
 
 // speaks reports whether the listener serves the protocol of a request. ALPN has chosen it with TLS; without TLS a
 // client that knows beforehand may begin with HTTP/2.
-func (l *listener) speaks(r *http.Request) bool {
+func (l *listener) speaks(r *http.Request, overTLS bool) bool {
 	switch {
 	case r.ProtoMajor < 2:
 		return l.protocols.http1
-	case r.TLS == nil:
-		return l.protocols.h2c
-	default:
+	case overTLS:
 		return l.protocols.http2
+	default:
+		return l.protocols.h2c
 	}
 }
 
-// panicked is called for a panic while a request was served. http.ErrAbortHandler says that a response was cut, because
-// the upstream or the client went away; anything else is a mistake of the gateway, which refuses. It reports whether the
-// response has to be cut because it has begun.
-func (x *exchange) panicked(g *Gateway, out *response, failed any) (cut bool) {
-	if failed == http.ErrAbortHandler { //nolint:errorlint // the very value
-		x.record.failure = "the response was cut"
-		return true
+// end finishes an exchange, whatever way it took: nothing reads the body any more, and there is a record of it. A response that
+// cannot be finished is cut, so that nobody takes a part of it for the whole.
+func (x *exchange) end() {
+	if failed := recover(); failed != nil {
+		x.panicked(failed)
 	}
-	g.log.Error("panic", slog.String("request_id", x.record.id), slog.Any("panic", failed), slog.String("stack", string(debug.Stack())))
+	x.g.streams.remove(&x.stream)
+	x.body.finish()
+	x.out.finish()
+	x.record.end, x.record.status = time.Now(), x.out.status
+	x.record.bytesIn, x.record.bytesOut = x.body.read.Load(), x.out.written.Load()
+	x.g.record(x.snapshot, &x.view, &x.outcome, &x.record)
+	x.count()
+	if x.record.cut {
+		panic(http.ErrAbortHandler) // net/http's way to cut a response
+	}
+}
+
+// count adds the exchange to the metrics.
+func (x *exchange) count() {
+	x.conn.metrics.RequestEnded()
+	reason := x.outcome.Reason
+	if !x.outcome.wouldBe.Allowed() {
+		reason = x.outcome.wouldBe.Reason
+	}
+	m := x.g.metrics.API(x.outcome.api.counted())
+	m.Decided(x.conn.metrics, counted(&x.outcome), reason.String())
+	m.Answered(metrics.Exchange{
+		Method: x.request.Method, Status: x.record.status, Took: x.record.end.Sub(x.record.start),
+		In: x.record.bytesIn, Out: x.record.bytesOut, Stream: x.stream.counted(),
+	})
+}
+
+// panicked is called for a panic while a request was served: a mistake of the gateway, which refuses.
+func (x *exchange) panicked(failed any) {
+	x.g.log.Error("panic", slog.String("request_id", x.record.id), slog.Any("panic", failed), slog.String("stack", string(debug.Stack())))
 	x.outcome.judgement = refuse(decision.InternalError, "panic; the log has the stack")
-	if out.status != 0 {
-		return true
+	if x.out.status != 0 {
+		x.cut("the gateway panicked")
+		return
 	}
 	x.outcome.reconnect = true
-	x.answer(out, 0)
-	return false
+	x.answer(0)
+}
+
+// cut says that the response cannot be finished; the connection, or the stream of HTTP/2, ends without it.
+func (x *exchange) cut(failure string) {
+	x.record.cut = true
+	if x.record.failure == "" {
+		x.record.failure = failure
+	}
 }
 
 // answer refuses a request. status replaces the reason's own where it is not zero.
-func (x *exchange) answer(w *response, status int) {
+func (x *exchange) answer(status int) {
 	var leaf *identity.SHA256
 	if cert := x.view.evidence.leaf(); cert != nil {
 		sum := identity.Thumbprint(cert)
 		leaf = &sum
 	}
 	a := answerTo(&x.outcome, status, x.record.id, leaf)
-	head := w.Header()
+	head := x.out.Header()
 	clear(head) // nothing of an upstream's answer remains
 	head.Set("Content-Type", a.contentType)
 	head.Set("Content-Length", fmt.Sprint(len(a.body)))
@@ -220,195 +366,37 @@ func (x *exchange) answer(w *response, status int) {
 	if len(x.outcome.allowed) > 0 {
 		head.Set("Allow", strings.Join(x.outcome.allowed, ", "))
 	}
-	if x.outcome.reconnect {
+	if x.outcome.Reason == decision.Overloaded {
+		head.Set("Retry-After", "1")
+	}
+	if x.outcome.reconnect || x.lastOnConnection() {
 		head.Set("Connection", "close") // with HTTP/2 net/http sends GOAWAY
 	}
-	w.WriteHeader(a.status)
+	x.out.WriteHeader(a.status)
 	if x.view.method != http.MethodHead {
-		_, _ = w.Write(a.body) // a client that is gone is in the record by its bytes
+		_, _ = x.out.Write(a.body) // a client that is gone is in the record by its bytes
 	}
 }
 
-// proxy sends requests to upstreams.
-type proxy struct{ reverse *httputil.ReverseProxy }
-
-func newProxy(g *Gateway) proxy {
-	return proxy{&httputil.ReverseProxy{
-		Rewrite:        rewrite,
-		Transport:      roundTripper{},
-		ModifyResponse: answered,
-		FlushInterval:  -1, // what an upstream sends goes on at once
-		BufferPool:     newBufferPool(),
-		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
-		ErrorHandler:   upstreamFailed,
-	}}
+// lastOnConnection reports whether the connection should end with this exchange: it is old, or its listener is going, or what
+// follows on it was meant for a protocol that it did not change to.
+func (x *exchange) lastOnConnection() bool {
+	return x.upgrade || x.conn.retiring.Load() || x.conn.aged(x.record.start)
 }
 
-func (p proxy) serve(x *exchange, w *response, r *http.Request) {
-	x.target, x.out = x.outcome.api.upstream.Pick(), w
-	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+// sendTimeout is how long the client may take to accept a piece of the answer.
+func (x *exchange) sendTimeout() time.Duration {
+	if x.conn.bounds == nil {
+		return 0
+	}
+	return x.conn.bounds.SendTimeout
 }
 
-// rewrite makes the upstream's request. ReverseProxy has removed hop-by-hop fields, those that Connection lists, and the
-// client's own X-Forwarded fields before; what identify sets afterwards cannot be taken away by a Connection field.
-func rewrite(r *httputil.ProxyRequest) {
-	r.Out.URL = &url.URL{} // nothing of an absolute-form target decides where the request goes
-	x, ok := r.In.Context().Value(exchangeKey{}).(*exchange)
-	if !ok {
-		return // never: serve put it there; without a host the request goes nowhere
-	}
-	r.Out.URL = &url.URL{
-		Scheme: x.target.Scheme, Host: x.target.Authority,
-		Opaque:   x.target.BasePath + x.outcome.path.String(), // byte for byte what was judged
-		RawQuery: strings.TrimPrefix(x.outcome.query, "?"), ForceQuery: x.outcome.query == "?",
-	}
-	host := hostAndPort(x.outcome.host, r.In.Host)
-	r.Out.Host = host // empty for clients that sent none: then the target's own
-	scheme := "http"
-	if x.view.overTLS {
-		scheme = "https"
-	}
-	strip(r.Out.Header)
-	strip(r.Out.Trailer)
-	if x.outcome.api.methods != nil {
-		stripMethodOverrides(r.Out.Header)
-	}
-	identify(r.Out.Header, &caller{
-		standing: x.outcome.caller, remote: hostOf(x.record.remote), host: host, scheme: scheme, requestID: x.record.id,
-	})
-	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
-		// Any other protocol, HTTP/2 above all, would carry requests past the gateway that nobody judges.
-		r.Out.Header.Del("Upgrade")
-		r.Out.Header.Del("Connection")
-		r.Out.Header.Del("HTTP2-Settings")
-	}
-	if _, sent := r.Out.Header["User-Agent"]; !sent {
-		r.Out.Header["User-Agent"] = nil // net/http would add its own
-	}
-}
-
-// roundTripper sends a request to the target that its exchange picked.
-type roundTripper struct{}
-
-func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	if !ok || x.target == nil || r.URL.Host == "" {
-		return nil, errors.New("the request has no target")
-	}
-	sent := time.Now()
-	response, err := x.target.RoundTrip(r)
-	x.record.upstream = time.Since(sent)
-	return response, err
-}
-
-// answered looks at a target's answer before it goes on.
-func answered(r *http.Response) error {
-	x, ok := r.Request.Context().Value(exchangeKey{}).(*exchange)
-	if !ok {
-		return errors.New("the answer belongs to no request")
-	}
-	if r.StatusCode == http.StatusSwitchingProtocols {
-		x.out.status = r.StatusCode // what follows is written past the response
-	}
-	if r.StatusCode < 100 || r.StatusCode > 999 { // net/http reads it and panics over writing it
-		return fmt.Errorf("the status %d is none", r.StatusCode)
-	}
-	r.Header.Set("X-Request-ID", x.record.id)
-	return nil
-}
-
-// upstreamFailed answers for a target that did not. What went wrong is for the log alone.
-func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	out, own := w.(*response)
-	if !ok || !own {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	if r.Context().Err() != nil { // the client went away: nobody reads the answer, the record says so
-		x.record.failure = "the client closed the connection"
-		out.status = statusClientGone
-		return
-	}
-	status := http.StatusBadGateway
-	if upstream.TimedOut(err) {
-		status = http.StatusGatewayTimeout
-	}
-	refusedByUpstream(&x.outcome, fmt.Sprintf("upstream %q, target %s: %v", x.outcome.api.upstream.Name(), x.target.Authority, err))
-	x.answer(out, status)
-}
-
-// statusClientGone stands in records for an answer that nobody was there to read.
-const statusClientGone = 499
-
-// response remembers what was answered. It passes flushing and hijacking on through Unwrap.
-type response struct {
-	http.ResponseWriter
-	status  int
-	written int64
-}
-
-func (w *response) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *response) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	n, err := w.ResponseWriter.Write(p)
-	w.written += int64(n)
-	return n, err
-}
-
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// countingBody counts what was read of a request's body. The transport reads it in a goroutine of its own.
-type countingBody struct {
-	io.ReadCloser
-	read atomic.Int64
-}
-
-func (b *countingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.read.Add(int64(n))
-	return n, err
-}
-
-// bufferPool lends the buffers that bodies are copied with.
-type bufferPool struct{ pool sync.Pool }
-
-const bodyBuffer = 32 << 10
-
-func newBufferPool() *bufferPool {
-	return &bufferPool{sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }}}
-}
-
-func (p *bufferPool) Get() []byte {
-	b, ok := p.pool.Get().(*[]byte)
-	if !ok {
-		return make([]byte, bodyBuffer)
-	}
-	return *b
-}
-
-func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }
+var errCut = errors.New("the exchange was cut")
 
 // newRequestID makes the id that an answer and its record share: 32 hex digits that tell nothing.
 func newRequestID() string {
 	var raw [16]byte
 	rand.Read(raw[:]) // it never fails: it ends the process instead
 	return hex.EncodeToString(raw[:])
-}
-
-// hostAndPort returns the normal form of a host with the port of the authority that it was taken from.
-func hostAndPort(host, authority string) string {
-	colon := strings.LastIndexByte(authority, ':')
-	if colon < 0 || strings.IndexByte(authority[colon:], ']') >= 0 || colon == len(authority)-1 {
-		return host
-	}
-	return host + authority[colon:]
 }

@@ -196,7 +196,7 @@ func TestIdentityTrailersOfClientsNeverReachTheBackend(t *testing.T) {
 func TestOnlyWebSocketsLeaveHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	for upgrade, seen := range map[string]string{"h2c": "", "H2C, websocket": "", "TLS/1.0": "", "websocket": "websocket", "WebSocket": "WebSocket"} {
+	for upgrade, seen := range map[string]string{"h2c": "", "H2C, websocket": "", "TLS/1.0": "", "websocket": "websocket", "WebSocket": "websocket"} {
 		s.raw("public", "localhost", nil, "GET /open/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+upgrade+
 			"\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n").is(t, 200, "")
 		got := s.backend.got().Header
@@ -225,14 +225,30 @@ func TestWhatACallerChoosesDoesNotFillTheLog(t *testing.T) {
 func TestRequestsThatCannotBeReadAreRecorded(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	for i, request := range []string{
-		"GET /open/ HTTP/1.1\r\nHost: localhost\r\nHost: other\r\n\r\n", "GET /open/ HTTP/1.1\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		"GET /open/ HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n",
+	for _, c := range []struct {
+		request string
+		status  int
+		reason  string
+		nth     int
+	}{
+		{"GET /open/ HTTP/1.1\r\nHost: localhost\r\nHost: other\r\n\r\n", 400, "request_malformed", 1},
+		{"GET /open/ HTTP/1.1\r\n\r\n", 400, "request_malformed", 2},
+		{"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "request_malformed", 3},
+		{"GET /open/ HTTP/3.0\r\nHost: localhost\r\n\r\n", 505, "request_malformed", 4},
+		{"GET /open/ HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 200_000) + "\r\n\r\n", 431, "request_too_large", 1},
+		{"GET /open/" + strings.Repeat("x", 20_000) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "request_too_large", 2},
 	} {
-		s.raw("public", "localhost", nil, request)
-		s.records.waitFor(t, i+1, func(r map[string]any) bool {
-			return r["msg"] == "request" && r["reason"] == "request_malformed" && r["listener"] == "public"
+		a := s.raw("public", "localhost", nil, c.request)
+		a.is(t, c.status, c.reason)
+		if !a.closes {
+			t.Errorf("the connection stays open after %.60q", c.request)
+		}
+		record := s.records.waitFor(t, c.nth, func(r map[string]any) bool {
+			return r["msg"] == "request" && r["reason"] == c.reason && r["listener"] == "public"
 		})
+		if record["detail"] == nil || record["method"] != "" {
+			t.Errorf("the record of %.60q is %v", c.request, record)
+		}
 	}
 	s.caller("public", "localhost", nil).get("https://localhost/open/").is(t, 200, "")
 	s.caller("public", "localhost", nil).http2().get("https://localhost/open/").is(t, 200, "")
@@ -304,7 +320,7 @@ func TestAnAbsoluteFormTargetIsAnHTTPURL(t *testing.T) {
 func TestABackendCannotCrashARequest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	for status, want := range map[string]int{"000": 502, "099": 502, "200": 200, "999": 999} {
+	for status, want := range map[string]int{"000": 502, "099": 502, "200": 200, "599": 599, "600": 502, "999": 502} {
 		backend := rawBackend(t, "HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		s.apply(strings.Replace(firstDocument, "BACKEND", backend, 1))
 		if a := s.caller("public", "localhost", nil).get("https://localhost/open/"); a.status != want {

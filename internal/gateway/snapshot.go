@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"crypto/tls"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,10 +22,14 @@ type Snapshot struct {
 	byName     map[string]*listener
 	routes     *route.Table[*api]
 
+	apis      []*api // in document order
 	sets      map[string]*trust.Set         // by the names of their stores; a broken one is absent
 	upstreams map[string]*upstream.Upstream // by name
 
+	reporter *reporter // the same in every generation
+
 	access accessPolicy
+	drain  time.Duration // how long the requests of a removed listener may go on
 	stores []*trust.Store // the usable ones
 	notes  []string
 	broken []string
@@ -31,6 +37,27 @@ type Snapshot struct {
 
 // Generation numbers the snapshots of one process from 1; a higher one is newer.
 func (s *Snapshot) Generation() uint64 { return s.generation }
+
+// names are what metrics are kept for: listeners, APIs, and the targets of upstreams.
+func (s *Snapshot) names() (listeners, apis iter.Seq[string], targets iter.Seq2[string, string]) {
+	apis = func(yield func(string) bool) {
+		for _, a := range s.apis {
+			if !yield(a.series) {
+				return
+			}
+		}
+	}
+	targets = func(yield func(string, string) bool) {
+		for name, u := range s.upstreams {
+			for _, t := range u.Targets() {
+				if !yield(name, t.String()) {
+					return
+				}
+			}
+		}
+	}
+	return maps.Keys(s.byName), apis, targets
+}
 
 // Notes are remarks about the compiled state for whoever watches the log: an expired anchor that is skipped, a CA that
 // looks like a self-signed caller.
@@ -55,6 +82,7 @@ type listener struct {
 	address   string
 	index     int
 	protocols protocols
+	bounds    config.ListenerBounds
 
 	tls            bool
 	all            []*profile         // every profile once, the default first
@@ -118,6 +146,7 @@ func (p protocols) alpn() []string {
 // api is one API of the document, with its rules on each listener.
 type api struct {
 	name, version string
+	series        string   // what metrics call it: the name, with @version where there is one
 	methods       []string // nil means all
 	special       route.Characters
 	upstream      *upstream.Upstream
@@ -125,12 +154,20 @@ type api struct {
 	bindings      []*binding        // by listener.index; nil where the API is not reachable
 }
 
-// label is how logs name the API.
+// label is how logs name the API; "" for no API.
 func (a *api) label() string {
 	if a == nil {
 		return ""
 	}
 	return a.name
+}
+
+// counted is how metrics name the API; "" for no API.
+func (a *api) counted() string {
+	if a == nil {
+		return ""
+	}
+	return a.series
 }
 
 // serves reports whether the API serves a method.
@@ -150,4 +187,5 @@ type binding struct {
 	deny     *matchList // nil: none is denied
 
 	errors config.Errors
+	bounds config.RequestBounds
 }

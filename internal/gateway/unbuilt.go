@@ -113,7 +113,4 @@ func (u *unbuilt) matcher(where string, m *config.Matcher) {
 
 func (u *unbuilt) upstream(up *config.Upstream) {
 	u.when(up.Credential != "", &up.Credential, "credential of upstream %q", up.Name)
-	u.when(up.Health != nil, &up.Health, "health of upstream %q", up.Name)
-	u.when(up.LoadBalancing != "" && up.LoadBalancing != "round_robin", &up.LoadBalancing,
-		"load_balancing: %s of upstream %q", up.LoadBalancing, up.Name)
 }

@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/metrics"
+	"sallyport/internal/wire"
+)
+
+// conn is an accepted connection and what its handshake found out. The handshake's goroutine writes the fields; the
+// HTTP server gets the connection afterwards and only reads them, but for those that are atomic.
+type conn struct {
+	net.Conn
+	socket  *socket
+	bounds  *config.ListenerBounds // those of when it was accepted
+	born    time.Time
+	address netip.Addr // by which the connections of one client are counted
+	metrics *metrics.Listener
+
+	overTLS    bool
+	tlsVersion uint16
+	serverName string   // canonical; "" for nothing
+	profile    *profile // of the handshake's snapshot; nil without TLS
+	evidence   *evidence
+
+	protocol atomic.Pointer[protocol] // nil until HTTP is spoken on it
+	requests atomic.Int64             // that came to the handler
+	retiring atomic.Bool              // answers say that no further request is wanted
+	cause    atomic.Uint32            // a metrics.CloseCause: why it is being closed; 0 when nobody has said
+	closed   sync.Once
+}
+
+// protocol is HTTP on a connection, of either version.
+type protocol struct {
+	http1  *wire.HTTP1 // nil with HTTP/2
+	http2  *wire.HTTP2 // nil with HTTP/1
+	goAway func()      // HTTP/2: ends the connection with the requests that it has
+}
+
+// profileKey identifies the TLS profile of the handshake across generations.
+func (c *conn) profileKey() string {
+	if c.profile == nil {
+		return ""
+	}
+	return c.profile.key
+}
+
+// Close implements net.Conn. Whoever closes a connection first, the HTTP server, TLS or the gateway, takes it off the
+// socket's table.
+func (c *conn) Close() error {
+	c.end(metrics.ClosedOther)
+	return nil
+}
+
+// blame says why the connection is going to be closed. The first who says it is right.
+func (c *conn) blame(cause metrics.CloseCause) { c.cause.CompareAndSwap(0, uint32(cause)) }
+
+// end closes the connection for a cause that counts, unless somebody gave another before.
+func (c *conn) end(cause metrics.CloseCause) {
+	c.blame(cause)
+	c.closed.Do(func() {
+		_ = c.Conn.Close() // nothing depends on it
+		if c.socket != nil {
+			c.socket.conns.remove(c)
+		}
+		c.metrics.Closed(metrics.CloseCause(c.cause.Load())) //nolint:gosec // G115: only blame stores it
+	})
+}
+
+// CloseWrite implements what net/http wants in order to close gently.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// retire asks the client to use another connection: answers say so, and HTTP/2 says it at once. Requests that run are not
+// touched.
+func (c *conn) retire() {
+	c.retiring.Store(true)
+	if p := c.protocol.Load(); p != nil && p.goAway != nil {
+		p.goAway()
+	}
+}
+
+// dismiss ends an HTTP/1 connection as soon as no request runs on it.
+func (c *conn) dismiss() {
+	if p := c.protocol.Load(); p != nil && p.http1 != nil {
+		p.http1.Retire()
+	}
+}
+
+// speaks tells the connection which version of HTTP it has; a connection that was retired before is retired again, because
+// now there is somebody to say it.
+func (c *conn) speaks(p *protocol) {
+	c.protocol.Store(p)
+	if c.retiring.Load() {
+		c.retire()
+	}
+}
+
+// aged reports whether a connection is so old that it should end with this request.
+func (c *conn) aged(now time.Time) bool {
+	return c.bounds != nil && c.bounds.MaxConnectionAge > 0 && now.Sub(c.born) > c.bounds.MaxConnectionAge
+}
+
+// connTable knows the open connections of a socket.
+type connTable struct {
+	mu        sync.Mutex
+	open      map[*conn]struct{}
+	byAddress map[netip.Addr]int
+	listener  *listener     // of the newest connection
+	empty     chan struct{} // closed when the last one ends; nil when nobody waits
+}
+
+// add puts a connection on the table, unless there is one too many: then it says of what.
+func (t *connTable) add(c *conn, l *listener) (cause metrics.RefusalCause, full bool) {
+	c.address = clientAddress(c.RemoteAddr())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case len(t.open) >= l.bounds.MaxConnections:
+		return metrics.ListenerFull, true
+	case t.byAddress[c.address] >= l.bounds.MaxConnectionsPerAddress:
+		return metrics.AddressFull, true
+	}
+	if t.open == nil {
+		t.open, t.byAddress = map[*conn]struct{}{}, map[netip.Addr]int{}
+	}
+	t.open[c] = struct{}{}
+	t.byAddress[c.address]++
+	t.listener = l
+	return 0, false
+}
+
+func (t *connTable) remove(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.open[c]; !ok {
+		return
+	}
+	delete(t.open, c)
+	if t.byAddress[c.address]--; t.byAddress[c.address] == 0 {
+		delete(t.byAddress, c.address)
+	}
+	if len(t.open) == 0 && t.empty != nil {
+		close(t.empty)
+		t.empty = nil
+	}
+}
+
+// lastListener is the listener of the newest connection, nil before the first.
+func (t *connTable) lastListener() *listener {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.listener
+}
+
+// all returns the open connections.
+func (t *connTable) all() []*conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]*conn, 0, len(t.open))
+	for c := range t.open {
+		list = append(list, c)
+	}
+	return list
+}
+
+// count returns how many connections are open.
+func (t *connTable) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// ended returns a channel that is closed when no connection is open.
+func (t *connTable) ended() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.open) == 0 {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if t.empty == nil {
+		t.empty = make(chan struct{})
+	}
+	return t.empty
+}
+
+// idleGrace is how long a connection without a request may wait for one while its socket drains. A client that is about
+// to send one is served, and told to connect anew; to close at once would cut off requests that are on their way.
+const idleGrace = time.Second
+
+// drain retires every connection and waits until all have ended or ctx does. Nothing may be added meanwhile.
+func (t *connTable) drain(ctx context.Context) error {
+	for _, c := range t.all() {
+		c.retire()
+	}
+	grace := time.NewTimer(idleGrace)
+	defer grace.Stop()
+	for {
+		select {
+		case <-t.ended():
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-grace.C:
+			for _, c := range t.all() {
+				c.retire() // those whose handshake has ended since
+				c.dismiss()
+			}
+			grace.Reset(idleGrace)
+		}
+	}
+}
+
+// closeAll cuts what is left.
+func (t *connTable) closeAll() {
+	for _, c := range t.all() {
+		c.end(metrics.ClosedDrain)
+	}
+}
+
+// clientAddress is by what the connections of one client are counted: its IPv4 address, or the network of 64 bits that an
+// IPv6 subscriber has for himself.
+func clientAddress(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	address := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if address.Is4() || !address.IsValid() {
+		return address
+	}
+	prefix, err := address.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.Addr()
+}

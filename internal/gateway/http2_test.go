@@ -1,0 +1,115 @@
+package gateway_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"sallyport/internal/testpki"
+)
+
+// frame is what a client saw of an HTTP/2 frame.
+type frame struct {
+	kind   string
+	stream uint32
+}
+
+// http2Client is a client that sees frames.
+type http2Client struct {
+	t      *testing.T
+	framer *http2.Framer
+	next   uint32
+
+	mu   sync.Mutex
+	seen []frame
+	more chan struct{}
+}
+
+func (s *site) http2Client(listener string, who *testpki.Entity) *http2Client {
+	s.t.Helper()
+	c := s.caller(listener, "localhost", who)
+	c.tls.NextProtos = []string{"h2"}
+	conn, err := (&tls.Dialer{Config: c.tls}).DialContext(s.t.Context(), "tcp", s.address(listener))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
+		s.t.Fatal(err)
+	}
+	h := &http2Client{t: s.t, framer: http2.NewFramer(conn, conn), next: 1, more: make(chan struct{})}
+	if err := h.framer.WriteSettings(); err != nil {
+		s.t.Fatal(err)
+	}
+	go h.read()
+	return h
+}
+
+func (h *http2Client) read() {
+	for {
+		f, err := h.framer.ReadFrame()
+		saw := frame{kind: "end"}
+		if err == nil {
+			saw = frame{f.Header().Type.String(), f.Header().StreamID}
+		}
+		h.mu.Lock()
+		h.seen = append(h.seen, saw)
+		close(h.more)
+		h.more = make(chan struct{})
+		h.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// get begins a request.
+func (h *http2Client) get(path string) {
+	h.t.Helper()
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "localhost"}, {Name: ":path", Value: path}} {
+		_ = e.WriteField(f)
+	}
+	if err := h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: h.next, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+		h.t.Fatal(err)
+	}
+	h.next += 2
+}
+
+func (h *http2Client) saw(fits func(frame) bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.seen {
+		if fits(f) {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *http2Client) waitFor(t *testing.T, what string, fits func(frame) bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	for {
+		h.mu.Lock()
+		more := h.more
+		h.mu.Unlock()
+		if h.saw(fits) {
+			return
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			t.Fatalf("%s did not come; there was %v", what, h.seen)
+		}
+	}
+}

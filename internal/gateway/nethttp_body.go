@@ -1,0 +1,208 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/decision"
+	"sallyport/internal/wire"
+)
+
+// requestBody is the body of a request on its way to a target. It holds the limits of what a client may send and how slowly,
+// and remembers what went wrong with it: the other end only sees that a body ended early. The transport reads it in a
+// goroutine of its own, which may outlive the handler.
+type requestBody struct {
+	source io.ReadCloser
+	read   atomic.Int64
+	watch  watchdog
+
+	mu       sync.Mutex
+	max      int64 // bytes; 0 for no limit
+	rate     int64 // bytes a second; 0 for no minimum
+	patience time.Duration
+	atEOF    func() // called once, at the end of the body; nil for nothing
+	problem  decision.Decision
+	status   int // of the answer to the problem; 0 for the reason's own
+	err      error
+	ended    bool // the handler has returned
+	eof      bool
+}
+
+// patience is how long a client may send nothing of a body, all pauses together; what it sends buys time at the minimum
+// rate, up to this again.
+const patience = 10 * time.Second
+
+func newRequestBody(source io.ReadCloser, control *http.ResponseController) *requestBody {
+	b := &requestBody{source: source, problem: passes}
+	b.watch.end = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // every connection of ours can
+	return b
+}
+
+// limit sets what the body may be. A stream that has no pace of its own is not held to a rate.
+func (b *requestBody) limit(bounds config.RequestBounds, paced bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.max, b.patience = bounds.MaxBody, patience
+	if paced {
+		b.rate = bounds.MinBodyRate
+	}
+}
+
+var errBodyEnded = errors.New("the request has ended")
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if err := b.arm(); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	n, err := b.source.Read(p)
+	b.watch.stop()
+	return b.took(n, err, time.Since(began))
+}
+
+// arm prepares for a read, unless none is wanted any more.
+func (b *requestBody) arm() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.ended:
+		return errBodyEnded
+	case b.err != nil:
+		return b.err
+	}
+	if b.rate > 0 {
+		b.watch.start(b.patience)
+	}
+	return nil
+}
+
+// took accounts for a read.
+func (b *requestBody) took(n int, err error, blocked time.Duration) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	total := b.read.Add(int64(n))
+	if b.max > 0 && total > b.max {
+		b.fail(decision.RequestTooLarge, 0, "the body is larger than max_body_size")
+		return 0, b.err
+	}
+	if b.rate > 0 {
+		bought := time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
+		b.patience = min(patience, b.patience-blocked+bought)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		b.eof = true
+		b.err = io.EOF
+		if b.atEOF != nil {
+			b.atEOF()
+		}
+	default:
+		b.broke(err)
+	}
+	return n, b.err
+}
+
+// broke says why a body cannot be read to its end.
+func (b *requestBody) broke(err error) {
+	violation, malformed := errors.AsType[*wire.BodyError](err)
+	switch {
+	case malformed:
+		b.fail(reasonOf(violation.Problem.Kind), violation.Problem.Status, violation.Problem.Detail)
+	case b.ended:
+		b.err = errBodyEnded
+	case b.watch.expired():
+		b.fail(decision.RequestTimeout, 0, "the body came more slowly than min_body_rate")
+	default:
+		b.err = err // the client has gone, or cut it short
+	}
+}
+
+func (b *requestBody) fail(reason decision.Reason, status int, detail string) {
+	b.problem, b.status = decision.Decision{Reason: reason, Detail: detail}, status
+	b.err = errors.New(detail)
+}
+
+// refusal returns what the client did wrong with the body, and the status to answer it with if that is not the reason's
+// own; it is allowed where nothing was wrong.
+func (b *requestBody) refusal() (decision.Decision, int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.problem, b.status
+}
+
+// Close implements io.Closer. What remains of the body is net/http's to read or to leave.
+func (b *requestBody) Close() error { return nil }
+
+// finish ends reading. After it nothing here touches the connection, which may have its next request.
+func (b *requestBody) finish() {
+	b.watch.close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+}
+
+// complete reports whether the body was read to its end.
+func (b *requestBody) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.eof
+}
+
+// response remembers what was answered, and gives the client so long to accept each piece of it.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	status  int
+	written atomic.Int64
+	timeout time.Duration // for a piece; 0 for no limit
+	watch   watchdog
+}
+
+func newResponse(w http.ResponseWriter, timeout time.Duration) *response {
+	out := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+	out.watch.end = func() { _ = out.control.SetWriteDeadline(time.Unix(1, 0)) } // every connection of ours can
+	return out
+}
+
+func (w *response) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	if w.timeout > 0 {
+		w.watch.start(w.timeout)
+		defer w.watch.stop()
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.written.Add(int64(n))
+	return n, err
+}
+
+// flush sends what was written.
+func (w *response) flush() error {
+	if w.timeout > 0 {
+		w.watch.start(w.timeout)
+		defer w.watch.stop()
+	}
+	return w.control.Flush()
+}
+
+// finish ends watching; net/http has so long to send what it still holds.
+func (w *response) finish() {
+	w.watch.close()
+	if w.timeout > 0 && w.status != http.StatusSwitchingProtocols {
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) // every connection of ours can
+	}
+}

@@ -1,0 +1,362 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/internal/decision"
+	"sallyport/internal/upstream"
+)
+
+// forward sends a request that may pass to its upstream, and what comes back to the client, both as they come.
+func (x *exchange) forward() {
+	x.bounds = x.outcome.binding.bounds
+	if max := x.bounds.MaxBody; max > 0 && x.request.ContentLength > max {
+		x.refuse(decision.RequestTooLarge, 0, fmt.Sprintf("the body of %d bytes is larger than max_body_size: %d bytes", x.request.ContentLength, max))
+		return
+	}
+	rpc, upgrade := isGRPC(x.request.Header), x.upgrade || x.websocket
+	x.body.limit(x.bounds, !rpc && !upgrade)
+
+	ctx, cancel := context.WithCancelCause(x.request.Context())
+	defer cancel(nil)
+	x.stream.begin(x, cancel, rpc || upgrade)
+	if rpc || upgrade {
+		x.g.streams.add(&x.stream)
+	}
+	early := &earlyAnswers{x: x}
+	out := x.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass}), upgrade)
+	sent := time.Now()
+	reply, err := x.outcome.api.upstream.Send(out, upstream.Options{Upgrade: upgrade})
+	early.stop()
+	x.record.upstream = time.Since(sent)
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	defer reply.Response.Body.Close() //nolint:errcheck // it was read
+	x.record.target = reply.Target.String()
+	if reply.Response.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(reply)
+		return
+	}
+	x.relay(reply, rpc)
+}
+
+// outgoing makes the upstream's request. What only concerned the connection to the client goes first, then whatever could
+// say who is calling; what identify sets afterwards cannot be taken away by a Connection field.
+func (x *exchange) outgoing(ctx context.Context, upgrade bool) *http.Request {
+	r, o := x.request, &x.outcome
+	h := r.Header
+	removeHopByHop(h)
+	strip(h)
+	if o.api.methods != nil {
+		stripMethodOverrides(h)
+	}
+	host := hostAndPort(o.host, r.Host)
+	scheme := "http"
+	if x.view.overTLS {
+		scheme = "https"
+	}
+	identify(h, &caller{standing: o.caller, remote: hostOf(x.record.remote), host: host, scheme: scheme, requestID: x.record.id})
+	if _, sent := h["User-Agent"]; !sent {
+		h["User-Agent"] = nil // net/http would add its own
+	}
+	out := &http.Request{
+		Method: x.view.method,
+		URL: &url.URL{
+			Opaque:   o.path.String(), // byte for byte what was judged
+			RawQuery: strings.TrimPrefix(o.query, "?"), ForceQuery: o.query == "?",
+		},
+		Host:          host, // empty for clients that sent none: then the target's own
+		Header:        h,
+		ContentLength: r.ContentLength,
+		Body:          http.NoBody,
+		ProtoMajor:    1, ProtoMinor: 1,
+	}
+	switch {
+	case upgrade:
+		x.askForWebSocket(out)
+	case r.ContentLength != 0:
+		out.Body = x.body
+		if r.ContentLength < 0 {
+			out.TransferEncoding = []string{"chunked"} // without it net/http waits for the first byte of some methods
+		}
+		x.passTrailers(out)
+	}
+	return out.WithContext(ctx)
+}
+
+// passTrailers passes the trailer fields on that the client announced, once they are there.
+func (x *exchange) passTrailers(out *http.Request) {
+	announced := x.request.Trailer
+	if len(announced) == 0 {
+		return
+	}
+	passed := make(http.Header, len(announced))
+	for name := range announced {
+		passed[name] = nil
+	}
+	strip(passed)
+	removeHopByHop(passed)
+	if len(passed) == 0 {
+		return
+	}
+	out.Trailer = passed
+	x.body.atEOF = func() { // in the goroutine that writes the trailer afterwards
+		for name := range passed {
+			passed[name] = x.request.Trailer[name]
+		}
+	}
+}
+
+// hopByHop are the fields that concern one connection only (RFC 9110, section 7.6.1), and those of old that did.
+var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Authorization", "Proxy-Authenticate", "Proxy-Authentication-Info"}
+
+// removeHopByHop removes the fields that concern the connection, and those that Connection lists, from a request or an
+// answer. TE stays where it says that trailers are understood, which gRPC insists on.
+func removeHopByHop(h http.Header) {
+	for _, list := range h["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	trailers := false
+	for _, list := range h["Te"] {
+		for coding := range strings.SplitSeq(list, ",") {
+			trailers = trailers || strings.EqualFold(textproto.TrimString(coding), "trailers")
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	delete(h, ":protocol")
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+}
+
+func isGRPC(h http.Header) bool {
+	kind := h.Get("Content-Type")
+	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;")
+}
+
+// maxEarlyAnswers bounds how many answers of the 100 class go on to a client.
+const maxEarlyAnswers = 16
+
+// earlyAnswers passes 1xx answers on while the final one is awaited. The transport calls it in a goroutine of its own.
+type earlyAnswers struct {
+	x       *exchange
+	mu      sync.Mutex
+	passed  int
+	stopped bool
+}
+
+func (e *earlyAnswers) pass(code int, fields textproto.MIMEHeader) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped || code == http.StatusContinue || !e.x.request.ProtoAtLeast(1, 1) {
+		return nil // 100 is between two neighbours: the client gets one of ours when its body is wanted
+	}
+	if e.passed++; e.passed > maxEarlyAnswers {
+		return errors.New("the target sends 1xx answers without end")
+	}
+	h := e.x.out.Header()
+	for name, values := range fields {
+		h[name] = values
+	}
+	removeHopByHop(h)
+	e.x.out.WriteHeader(code)
+	clear(h)
+	return nil
+}
+
+// stop waits for an answer that is being passed and lets no further one through.
+func (e *earlyAnswers) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = true
+}
+
+// relay sends a target's answer to the client.
+func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
+	response := reply.Response
+	events := strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
+	if rpc || events {
+		reply.SetPause(0) // it may be silent; stream_idle_timeout holds
+	}
+	if !rpc && (events || response.ContentLength < 0) { // gRPC is on the list already
+		x.stream.declared = events
+		x.g.streams.add(&x.stream)
+	}
+	h := x.out.Header()
+	removeHopByHop(response.Header)
+	for name, values := range response.Header {
+		h[name] = values
+	}
+	if _, sent := h["Content-Type"]; !sent {
+		h["Content-Type"] = nil // net/http would guess one
+	}
+	h.Set("X-Request-ID", x.record.id)
+	if x.lastOnConnection() {
+		h.Set("Connection", "close")
+	}
+	announced := slices.Sorted(maps.Keys(response.Trailer))
+	for _, name := range announced {
+		h.Add("Trailer", name)
+	}
+	if why := x.stream.verdict(); why != "" {
+		x.cut(why)
+		return
+	}
+	x.out.WriteHeader(response.StatusCode)
+	if len(announced) > 0 || response.ContentLength < 0 {
+		if err := x.out.flush(); err != nil { // whoever waits for a stream sees that it began; trailers need chunks
+			x.cut("the client closed the connection")
+			return
+		}
+	}
+	if !x.copyBody(response) {
+		return
+	}
+	for name, values := range response.Trailer {
+		if len(values) == 0 {
+			continue
+		}
+		if _, found := slices.BinarySearch(announced, name); !found {
+			name = http.TrailerPrefix + name // it came without an announcement
+		}
+		h[name] = values
+	}
+}
+
+// bodyBuffer is how much of a body is copied at a time.
+const bodyBuffer = 32 << 10
+
+// copyBody sends the body on as it comes. It reports whether all of it went.
+func (x *exchange) copyBody(response *http.Response) bool {
+	pooled := x.g.buffers.Get()
+	defer x.g.buffers.Put(pooled)
+	buffer := *pooled
+	remaining := response.ContentLength
+	for {
+		n, err := response.Body.Read(buffer)
+		if n > 0 {
+			if _, wrote := x.out.Write(buffer[:n]); wrote != nil {
+				x.notDelivered(wrote)
+				return false
+			}
+			remaining -= int64(n)
+			if remaining != 0 { // the last piece goes with the end of the response
+				if wrote := x.out.flush(); wrote != nil {
+					x.notDelivered(wrote)
+					return false
+				}
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return true
+		default:
+			x.notRead(err)
+			return false
+		}
+	}
+}
+
+// notDelivered cuts a response that the client does not take.
+func (x *exchange) notDelivered(err error) {
+	switch {
+	case x.stream.verdict() != "":
+		x.cut(x.stream.verdict())
+	case x.out.watch.expired():
+		x.cut("the client took longer than send_timeout to receive the answer")
+	default:
+		x.cut("the client closed the connection")
+	}
+}
+
+// notRead cuts a response whose rest does not come.
+func (x *exchange) notRead(err error) {
+	switch {
+	case x.stream.verdict() != "":
+		x.cut(x.stream.verdict())
+	case x.request.Context().Err() != nil:
+		x.cut("the client closed the connection")
+	default:
+		x.cut(fmt.Sprintf("upstream %q, target %s: %v", x.outcome.api.upstream.Name(), x.record.target, err))
+	}
+}
+
+// failed answers for a target that did not. What went wrong is for the log alone.
+func (x *exchange) failed(err error) {
+	refusal, status := x.body.refusal()
+	failure, _ := errors.AsType[*upstream.Failure](err)
+	switch {
+	case !refusal.Allowed():
+		x.outcome.reconnect = x.request.ProtoMajor == 1
+		x.refuse(refusal.Reason, status, refusal.Detail)
+	case x.stream.verdict() != "":
+		x.refuse(decision.UpstreamUnavailable, 0, x.stream.verdict())
+	case x.request.Context().Err() != nil, failure != nil && failure.Cause == upstream.CauseRequestBody:
+		x.record.failure = "the client closed the connection"
+		x.out.status = statusClientGone // nobody reads an answer
+		x.record.cut = true
+	case failure != nil && failure.Cause == upstream.CauseFull:
+		x.record.target = failure.Target
+		x.refuse(decision.Overloaded, 0, failure.Error())
+	case failure != nil && failure.TimedOut():
+		x.record.target = failure.Target
+		x.refuse(decision.UpstreamUnavailable, http.StatusGatewayTimeout, failure.Error())
+	default:
+		if failure != nil {
+			x.record.target = failure.Target
+		}
+		x.refuse(decision.UpstreamUnavailable, 0, err.Error())
+	}
+}
+
+// refuse turns a request away that was let through before.
+func (x *exchange) refuse(reason decision.Reason, status int, detail string) {
+	x.outcome.Decision = decision.Decision{Reason: reason, Detail: detail}
+	x.answer(status)
+}
+
+// statusClientGone stands in records for an answer that nobody was there to read.
+const statusClientGone = 499
+
+// hostAndPort returns the normal form of a host with the port of the authority that it was taken from.
+func hostAndPort(host, authority string) string {
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || strings.IndexByte(authority[colon:], ']') >= 0 || colon == len(authority)-1 {
+		return host
+	}
+	return host + authority[colon:]
+}
+
+// buffers lends what bodies are copied with.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() *[]byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return p
+	}
+	p := make([]byte, bodyBuffer)
+	return &p
+}
+
+func (b *buffers) Put(p *[]byte) { b.pool.Put(p) }

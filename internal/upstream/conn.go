@@ -1,0 +1,220 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// writeGrace is how long a write that failed waits for an answer that came before.
+const writeGrace = time.Second
+
+// conn is an HTTP/1.1 connection to a target, over TLS or not. It carries one exchange at a time.
+//
+// It keeps bytes that belong to no answer from net/http, and it remembers what happened to the connection itself, so
+// that a broken connection and a broken answer can be told apart. A target that answers early and closes while the
+// request is still being written is heard: the write ends when the answer has been read.
+type conn struct {
+	net.Conn
+
+	closed  chan struct{} // closed by Close
+	ended   chan struct{} // closed when a read failed
+	closing sync.Once
+	ending  sync.Once
+
+	mu      sync.Mutex
+	framing framing
+	began   bool   // bytes of an answer came
+	broken  error  // what a read or a write failed with, unless we had closed the connection
+	stray   bool   // bytes came that no request asked for
+	lost    func() // called when the connection fails before there is an answer; nil for nobody
+
+	wrote atomic.Bool // of this exchange
+}
+
+func newConn(c net.Conn) *conn {
+	return &conn{Conn: c, closed: make(chan struct{}), ended: make(chan struct{})}
+}
+
+// begin starts an exchange. It comes before the first byte of the request. lost, if there is one, is called when the
+// connection fails before the header of an answer is complete.
+func (c *conn) begin(head bool, lost func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrote.Store(false)
+	c.began, c.lost = false, lost
+	c.framing.expect(head)
+}
+
+// state is what is known about a connection and the exchange on it.
+type state struct {
+	broken error  // the connection failed; nil when it did not, or when we closed it first
+	fault  string // the answer is not to be trusted
+	late   bool   // the fault is in its body
+	wrote  bool   // something of the request was sent, or may have been
+	began  bool   // something of an answer came
+}
+
+func (c *conn) look() state {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := state{broken: c.broken, fault: c.framing.fault, late: c.framing.late, wrote: c.wrote.Load(), began: c.began}
+	if c.stray && s.fault == "" && !s.began {
+		s.fault = "the target spoke before it was asked"
+	}
+	return s
+}
+
+// Read reads what belongs to the answer of the exchange. Bytes that belong to none are the end of the connection.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := 0, io.EOF
+	if !c.isStray() {
+		n, err = c.Conn.Read(p)
+	}
+	if n > 0 {
+		if own := c.follow(p[:n]); own < n {
+			if n, err = own, nil; own == 0 {
+				err = io.EOF
+			}
+		}
+	}
+	if err != nil {
+		c.failed(err)
+		c.ending.Do(func() { close(c.ended); c.lose() })
+	}
+	return n, err
+}
+
+// lose tells the exchange that there will be no answer.
+func (c *conn) lose() {
+	c.mu.Lock()
+	lost := c.lost
+	if c.framing.answered() {
+		lost = nil
+	}
+	c.mu.Unlock()
+	if lost != nil {
+		lost()
+	}
+}
+
+func (c *conn) isStray() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stray
+}
+
+// follow returns how much of what was read belongs to the answer. Once something does not, nothing that comes later does.
+func (c *conn) follow(p []byte) (own int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stray && c.wrote.Load() { // an answer to what was not asked yet is none
+		own = c.framing.follow(p)
+	}
+	c.began = c.began || own > 0
+	c.stray = c.stray || own < len(p)
+	return own
+}
+
+// failed remembers why the connection does not work any more.
+func (c *conn) failed(err error) {
+	select {
+	case <-c.closed: // by us: the error says only that
+		return
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken == nil {
+		c.broken = err
+	}
+}
+
+// Write writes a part of the request.
+func (c *conn) Write(p []byte) (int, error) {
+	c.wrote.Store(true)
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.failed(err)
+		c.hear()
+	}
+	return n, err
+}
+
+// hear holds back the failure of a write while an answer can be read: net/http gives the connection up with the first
+// error that it sees.
+func (c *conn) hear() {
+	timer := time.NewTimer(writeGrace)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.closed:
+			return
+		case <-c.ended:
+			return
+		case <-timer.C:
+			c.mu.Lock()
+			answered := c.framing.answered()
+			c.mu.Unlock()
+			if !answered {
+				return
+			}
+		}
+	}
+}
+
+// bodyBuffers lends the buffers that request bodies are copied with.
+var bodyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// ReadFrom writes what r has. Without it net/http would allocate a buffer for each body.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	buffer, ok := bodyBuffers.Get().(*[32 << 10]byte)
+	if !ok {
+		buffer = new([32 << 10]byte)
+	}
+	defer bodyBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buffer[:])
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.closing.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// CloseWrite ends our half of a tunnel, so that the target can finish its own.
+func (c *conn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
+// h2cConn is an HTTP/2 connection without TLS. It looks at how the target begins: with the type of a SETTINGS frame (RFC
+// 9113 section 3.4), or the target does not know the protocol.
+type h2cConn struct {
+	net.Conn
+	seen  int         // bytes that were looked at; used by the reader alone
+	wrong atomic.Bool // this is no HTTP/2
+}
+
+const (
+	frameTypeAt   = 3 // after the length
+	settingsFrame = 4
+)
+
+// Read reads on.
+func (c *h2cConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.seen <= frameTypeAt {
+		if at := frameTypeAt - c.seen; at < n && p[at] != settingsFrame {
+			c.wrong.Store(true)
+		}
+		c.seen += n
+	}
+	return n, err
+}

@@ -1,0 +1,143 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"reflect"
+	"strings"
+)
+
+// causeOf says what an error of RoundTrip means. Wherever it can, it asks those who know, our own connection above all,
+// and not the text.
+func (a *attempt) causeOf(err error) Cause {
+	if why := a.stopped.Load(); why != nil {
+		if errors.Is(*why, errNotTaken) {
+			return CauseStalled
+		}
+		return CauseTimeout
+	}
+	if a.request.Context().Err() != nil {
+		return CauseCanceled
+	}
+	if a.body.failed() {
+		return CauseRequestBody
+	}
+	if open, ok := errors.AsType[*openError](err); ok {
+		return open.cause
+	}
+	if headerTimeout(err) {
+		return CauseTimeout
+	}
+	if a.stream != nil {
+		return a.streamCause(err)
+	}
+	c := a.conn.Load()
+	if c == nil {
+		return CauseRequest // net/http refused it before it looked for a connection
+	}
+	s := c.look()
+	switch {
+	case s.fault != "":
+		return CauseProtocol
+	case s.broken != nil:
+		return CauseReset
+	case s.began:
+		return CauseProtocol
+	}
+	return CauseRequest // it was refused while it was written; nothing happened to the connection
+}
+
+// headerTimeout recognizes net/http's timeout of a response's header: a timeout that is not the network's.
+func headerTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	if !ok || !timeout.Timeout() {
+		return false
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	return !network
+}
+
+// streamError has the fields of net/http's error for one HTTP/2 stream, which finds it by them in errors.As.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return fmt.Sprintf("stream %d: code %d", e.StreamID, e.Code) }
+
+// fromPeer is the text of the Cause of a stream error that the other end sent.
+const fromPeer = "received from peer"
+
+// streamCause says what an error of an HTTP/2 stream or connection means.
+func (a *attempt) streamCause(err error) Cause {
+	select {
+	case <-a.stream.ready:
+	default:
+		return CauseRequest
+	}
+	if c := a.stream.clear; c != nil && c.wrong.Load() {
+		return CauseProtocol
+	}
+	if !a.stream.headed.Load() && strings.HasPrefix(err.Error(), "http2: ") && errors.Unwrap(err) != nil {
+		return CauseRequest // net/http would not encode it; a header longer than the target takes, above all
+	}
+	return brokenStream(err)
+}
+
+// brokenStream tells a target that speaks HTTP/2 wrongly from one that ends a stream or a connection.
+func brokenStream(err error) Cause {
+	if s, ok := errors.AsType[streamError](err); ok {
+		if s.Cause != nil && s.Cause.Error() == fromPeer {
+			return CauseReset
+		}
+		return CauseProtocol
+	}
+	// net/http's error for a connection whose frames made no sense is a number, and the only error that is one.
+	if reflect.TypeOf(err).Kind() == reflect.Uint32 {
+		return CauseProtocol
+	}
+	return CauseReset
+}
+
+// distrusts says why an answer that net/http accepts does not go on.
+func (a *attempt) distrusts(r *http.Response) error {
+	if c := a.conn.Load(); c != nil {
+		if s := c.look(); s.fault != "" && !s.late {
+			return errors.New(s.fault)
+		}
+	}
+	switch {
+	case r.StatusCode == http.StatusSwitchingProtocols:
+		if _, ok := r.Body.(io.ReadWriteCloser); !a.upgrade || !ok {
+			return errors.New("the target changes the protocol and nobody asked")
+		}
+	case r.StatusCode < 200 || r.StatusCode > 599:
+		return fmt.Errorf("the status %d is none", r.StatusCode)
+	}
+	return nil
+}
+
+// causeOfBody says what an error of a response's body means.
+func (a *attempt) causeOfBody(err error) Cause {
+	switch {
+	case a.request.Context().Err() != nil:
+		return CauseCanceled
+	case a.body.failed(): // the connection ended with it
+		return CauseRequestBody
+	case a.stream != nil:
+		if strings.Contains(err.Error(), "declared Content-Length") {
+			return CauseProtocol
+		}
+		return brokenStream(err)
+	}
+	if c := a.conn.Load(); c != nil {
+		if s := c.look(); s.fault == "" && s.broken != nil {
+			return CauseReset
+		}
+	}
+	return CauseProtocol
+}

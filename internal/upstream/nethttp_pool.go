@@ -1,0 +1,176 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxResponseHeader bounds what a target can make the gateway hold before the first byte of a body.
+	maxResponseHeader = 256 << 10
+	// streamWindow is how much of a response a target may send on an HTTP/2 stream before anybody read it.
+	streamWindow = 256 << 10
+	// silenceBeforePing and pingTimeout are how a dead HTTP/2 connection is noticed.
+	silenceBeforePing = 30 * time.Second
+	pingTimeout       = 15 * time.Second
+	// keepAlive is the interval of TCP's own probes.
+	keepAlive = 30 * time.Second
+	// handOver is how long net/http may take to hand a new HTTP/2 connection to all that wait for one.
+	handOver = 20 * time.Millisecond
+	// expectContinue is how long a body waits for "100 Continue" before it is sent all the same.
+	expectContinue = time.Second
+)
+
+// alertNoProtocol is TLS's no_application_protocol (RFC 7301 section 3.2).
+const alertNoProtocol = 120
+
+// pool is the connections to one target. A retired pool keeps no connection that carries nothing.
+type pool struct {
+	http    *http.Transport
+	retired atomic.Bool
+}
+
+func newPool(t *Target) *pool {
+	config := &t.upstream.config
+	transport := &http.Transport{
+		Proxy:                  nil, // the environment must not redirect the traffic of a gateway
+		ResponseHeaderTimeout:  config.ResponseTimeout,
+		IdleConnTimeout:        config.IdleTimeout,
+		ExpectContinueTimeout:  expectContinue,
+		MaxIdleConnsPerHost:    config.MaxIdle,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		DisableCompression:     true, // bodies pass as the two ends agreed
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+		Protocols:              new(http.Protocols),
+	}
+	switch {
+	case config.Protocol == HTTP1:
+		transport.Protocols.SetHTTP1(true)
+		transport.MaxConnsPerHost = config.Max
+	case t.tls != nil:
+		transport.Protocols.SetHTTP2(true)
+	default:
+		transport.Protocols.SetUnencryptedHTTP2(true)
+	}
+	if config.Protocol == HTTP2 {
+		transport.HTTP2 = &http.HTTP2Config{
+			MaxReceiveBufferPerStream: streamWindow,
+			SendPingTimeout:           silenceBeforePing,
+			PingTimeout:               pingTimeout,
+			WriteByteTimeout:          silenceBeforePing,
+		}
+	}
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return t.open(ctx) }
+	transport.DialTLSContext = transport.DialContext
+	return &pool{http: transport}
+}
+
+// retire closes the connections that carry nothing, now and whenever one is left over.
+func (p *pool) retire() {
+	p.retired.Store(true)
+	p.http.CloseIdleConnections()
+}
+
+// done is called when a request has left its connection.
+func (p *pool) done() {
+	if p.retired.Load() {
+		p.http.CloseIdleConnections()
+	}
+}
+
+// open opens a connection: name, address and handshake within the connect timeout. Its errors are *openError.
+func (t *Target) open(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.upstream.config.ConnectTimeout)
+	defer cancel()
+	if t.opening == nil {
+		return t.openNow(ctx)
+	}
+	// An HTTP/2 connection carries many requests. When they come at once, the first opens it and the others wait;
+	// net/http hands it to all of them.
+	s, ok := ctx.Value(streamKey{}).(*stream)
+	if !ok {
+		return nil, &openError{CauseConnect, errNotNeeded} // never: the context is an attempt's
+	}
+	select {
+	case t.opening <- struct{}{}:
+		defer func() { <-t.opening }()
+	case <-s.ready:
+		return nil, &openError{CauseConnect, errNotNeeded}
+	case <-ctx.Done():
+		return nil, &openError{CauseConnect, fmt.Errorf("waiting for another connection: %w", ctx.Err())}
+	}
+	if left := time.Until(t.opened.Add(handOver)); left > 0 {
+		patience := time.NewTimer(left)
+		defer patience.Stop()
+		select {
+		case <-s.ready:
+			return nil, &openError{CauseConnect, errNotNeeded}
+		case <-patience.C: // it was not for us, or its streams are taken
+		}
+	}
+	c, err := t.openNow(ctx)
+	if err == nil {
+		t.opened = time.Now()
+	}
+	return c, err
+}
+
+// errNotNeeded ends the opening of a connection for a request that has another. Nobody sees it.
+var errNotNeeded = errors.New("the connection is not needed")
+
+func (t *Target) openNow(ctx context.Context) (net.Conn, error) {
+	known, err := t.names.get(ctx)
+	if err != nil {
+		return nil, &openError{CauseResolve, err}
+	}
+	c, err := known.connect(ctx, &net.Dialer{KeepAlive: keepAlive})
+	if err != nil {
+		return nil, &openError{CauseConnect, err}
+	}
+	if t.tls != nil {
+		secured := tls.Client(c, t.tls)
+		if err := t.handshake(ctx, secured); err != nil {
+			_ = c.Close() // there is nobody to tell
+			return nil, err
+		}
+		c = secured
+	}
+	switch {
+	case t.upstream.config.Protocol == HTTP1:
+		return newConn(c), nil
+	case t.tls == nil:
+		return &h2cConn{Conn: c}, nil
+	}
+	return c, nil
+}
+
+func (t *Target) handshake(ctx context.Context, c *tls.Conn) error {
+	err := c.HandshakeContext(ctx)
+	http2 := t.upstream.config.Protocol == HTTP2
+	switch {
+	case http2 && (noProtocol(err) || err == nil && c.ConnectionState().NegotiatedProtocol != "h2"):
+		return &openError{CauseProtocol, fmt.Errorf("%s does not choose h2 by ALPN", c.RemoteAddr())}
+	case err != nil:
+		return &openError{CauseTLS, fmt.Errorf("handshake with %s: %w", c.RemoteAddr(), err)}
+	}
+	return nil
+}
+
+// noProtocol reports whether the target ended a handshake because it speaks none of our protocols. crypto/tls keeps the
+// type of its alerts to itself, but an alert is its number.
+func noProtocol(err error) bool {
+	remote, ok := errors.AsType[*net.OpError](err)
+	if !ok || remote.Err == nil {
+		return false
+	}
+	alert := reflect.ValueOf(remote.Err)
+	return alert.Kind() == reflect.Uint8 && alert.Uint() == alertNoProtocol
+}
