@@ -194,8 +194,8 @@ type daemon struct {
 	metrics *metrics.Set
 	watch   *watch
 
-	shutdown config.Shutdown         // of the running document
-	phase    atomic.Int32 // one of the phases
+	shutdown config.Shutdown // of the running document
+	phase    atomic.Int32    // one of the phases
 }
 
 // runs remembers what of a document the daemon itself needs.

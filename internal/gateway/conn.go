@@ -2,13 +2,18 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/decision"
 	"sallyport/internal/metrics"
 	"sallyport/internal/wire"
 )
@@ -31,6 +36,8 @@ type conn struct {
 
 	protocol atomic.Pointer[protocol] // nil until HTTP is spoken on it
 	requests atomic.Int64             // that came to the handler
+	running  atomic.Int64             // of them, those that have not ended
+	rested   atomic.Int64             // when the last one ended, in nanoseconds since 1970; 0 before
 	retiring atomic.Bool              // answers say that no further request is wanted
 	cause    atomic.Uint32            // a metrics.CloseCause: why it is being closed; 0 when nobody has said
 	closed   sync.Once
@@ -51,11 +58,44 @@ func (c *conn) profileKey() string {
 	return c.profile.key
 }
 
+// Read implements net.Conn, and notices who ended the connection.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		c.blame(metrics.ClosedByClient)
+	}
+	return n, err
+}
+
 // Close implements net.Conn. Whoever closes a connection first, the HTTP server, TLS or the gateway, takes it off the
 // socket's table.
 func (c *conn) Close() error {
-	c.end(metrics.ClosedOther)
+	c.end(c.likely())
 	return nil
+}
+
+// likely is why a connection is being closed of which nobody has said why: net/http closes those that were idle for too
+// long without a word.
+func (c *conn) likely() metrics.CloseCause {
+	since := time.Unix(0, c.rested.Load())
+	if c.rested.Load() == 0 {
+		since = c.born
+	}
+	if c.bounds != nil && c.running.Load() == 0 && time.Since(since) >= c.bounds.IdleTimeout {
+		return metrics.ClosedIdle
+	}
+	return metrics.ClosedOther
+}
+
+// began and ended count the requests of the connection.
+func (c *conn) began() (ordinal int64) {
+	c.running.Add(1)
+	return c.requests.Add(1)
+}
+
+func (c *conn) ended() {
+	c.rested.Store(time.Now().UnixNano())
+	c.running.Add(-1)
 }
 
 // blame says why the connection is going to be closed. The first who says it is right.
@@ -63,14 +103,35 @@ func (c *conn) blame(cause metrics.CloseCause) { c.cause.CompareAndSwap(0, uint3
 
 // end closes the connection for a cause that counts, unless somebody gave another before.
 func (c *conn) end(cause metrics.CloseCause) {
-	c.blame(cause)
 	c.closed.Do(func() {
+		c.abused()
+		c.blame(cause)
 		_ = c.Conn.Close() // nothing depends on it
 		if c.socket != nil {
 			c.socket.conns.remove(c)
 		}
 		c.metrics.Closed(metrics.CloseCause(c.cause.Load())) //nolint:gosec // G115: only blame stores it
 	})
+}
+
+// abused says that the connection ends because its client sent more of what is cheap to send than it may, or too slowly.
+func (c *conn) abused() {
+	p := c.protocol.Load()
+	if p == nil || p.http2 == nil {
+		return
+	}
+	abuse := p.http2.Abuse()
+	if abuse == nil {
+		return
+	}
+	level := slog.LevelWarn
+	c.cause.Store(uint32(metrics.ClosedAbuse))
+	if abuse.Slow { // a bad network, more often than not
+		level = slog.LevelDebug
+		c.cause.Store(uint32(metrics.ClosedHeaderTimeout))
+	}
+	c.socket.g.log.LogAttrs(context.Background(), level, "connection closed", slog.String("listener", c.socket.listenerName()),
+		slog.String("remote", c.RemoteAddr().String()), slog.String("reason", decision.Overloaded.String()), slog.String("detail", abuse.Error()))
 }
 
 // CloseWrite implements what net/http wants in order to close gently.
@@ -83,7 +144,8 @@ func (c *conn) CloseWrite() error {
 
 // retire asks the client to use another connection: answers say so, and HTTP/2 says it at once. Requests that run are not
 // touched.
-func (c *conn) retire() {
+func (c *conn) retire(cause metrics.CloseCause) {
+	c.blame(cause)
 	c.retiring.Store(true)
 	if p := c.protocol.Load(); p != nil && p.goAway != nil {
 		p.goAway()
@@ -102,7 +164,7 @@ func (c *conn) dismiss() {
 func (c *conn) speaks(p *protocol) {
 	c.protocol.Store(p)
 	if c.retiring.Load() {
-		c.retire()
+		c.retire(metrics.ClosedDrain)
 	}
 }
 
@@ -174,13 +236,6 @@ func (t *connTable) all() []*conn {
 	return list
 }
 
-// count returns how many connections are open.
-func (t *connTable) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.open)
-}
-
 // ended returns a channel that is closed when no connection is open.
 func (t *connTable) ended() <-chan struct{} {
 	t.mu.Lock()
@@ -203,7 +258,7 @@ const idleGrace = time.Second
 // drain retires every connection and waits until all have ended or ctx does. Nothing may be added meanwhile.
 func (t *connTable) drain(ctx context.Context) error {
 	for _, c := range t.all() {
-		c.retire()
+		c.retire(metrics.ClosedDrain)
 	}
 	grace := time.NewTimer(idleGrace)
 	defer grace.Stop()
@@ -215,7 +270,7 @@ func (t *connTable) drain(ctx context.Context) error {
 			return ctx.Err()
 		case <-grace.C:
 			for _, c := range t.all() {
-				c.retire() // those whose handshake has ended since
+				c.retire(metrics.ClosedDrain) // those whose handshake has ended since
 				c.dismiss()
 			}
 			grace.Reset(idleGrace)

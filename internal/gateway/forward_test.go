@@ -137,7 +137,7 @@ func TestAnAnswerNeedNotWaitForTheBody(t *testing.T) {
 			}
 		}
 		_ = writer.Close()
-		if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 || response.StatusCode != 202 {
+		if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 || response.StatusCode != http.StatusAccepted {
 			t.Errorf("%s: %d, then %q, %v", response.Proto, response.StatusCode, rest, err)
 		}
 		_ = response.Body.Close()
@@ -163,9 +163,10 @@ func TestABodyThatWasNotReadIsNeverTakenForARequest(t *testing.T) {
 	const hidden = "GET /open/hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	fmt.Fprintf(conn, "POST /orders/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", len(hidden))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || response.StatusCode != 401 {
+	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("%v, %v", response, err)
 	}
+	_ = response.Body.Close()
 	s.records.wait(t, func(r map[string]any) bool { return r["reason"] == "certificate_missing" })
 	for i := range len(hidden) { // slower than the gateway waits for it
 		if _, err := conn.Write([]byte{hidden[i]}); err != nil {

@@ -43,8 +43,8 @@ type Gateway struct {
 	mu      sync.Mutex         // guards what follows, and serialises Swap
 	sockets map[string]*socket // by configured address
 	closed  bool
-	drains  sync.WaitGroup // sockets that are being retired
-	cutting context.Context
+	drains  sync.WaitGroup     // sockets that are being retired
+	cutting context.Context    //nolint:containedctx // it ends the drains, which belong to nobody's call
 	cutAll  context.CancelFunc // ends the drains before their time
 }
 

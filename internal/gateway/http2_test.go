@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"crypto/tls"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -86,12 +87,7 @@ func (h *http2Client) get(path string) {
 func (h *http2Client) saw(fits func(frame) bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, f := range h.seen {
-		if fits(f) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.seen, fits)
 }
 
 func (h *http2Client) waitFor(t *testing.T, what string, fits func(frame) bool) {

@@ -76,17 +76,23 @@ func TestAPlainListenerThatIsFullSaysSo(t *testing.T) {
 	}
 	defer first.Close()
 	fmt.Fprint(first, "GET /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if _, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil {
+	served, err := http.ReadResponse(bufio.NewReader(first), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	_ = served.Body.Close()
 	second, err := net.Dial("tcp", s.address("plain"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer second.Close()
 	response, err := http.ReadResponse(bufio.NewReader(second), nil)
-	if err != nil || response.StatusCode != 503 || response.Header.Get("Retry-After") == "" || !response.Close {
-		t.Errorf("%v, %v", response, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" || !response.Close {
+		t.Errorf("%d %v", response.StatusCode, response.Header)
 	}
 }
 
@@ -94,13 +100,21 @@ func TestAnOldConnectionEndsWithItsRequest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, limited("max_connection_age: 1ms"))
 	c := s.caller("public", "localhost", nil)
-	if a := c.get("https://localhost/open/"); a.status != 200 || !a.closes {
-		t.Errorf("HTTP/1.1: %+v", a)
+	closes := false
+	for range 3 { // the first may be over within a millisecond
+		a := c.get("https://localhost/open/")
+		a.is(t, 200, "")
+		closes = closes || a.closes
+	}
+	if !closes {
+		t.Error("HTTP/1.1: an old connection goes on")
 	}
 	h := s.http2Client("public", nil)
-	h.get("/open/")
+	for stream := uint32(1); stream < 7 && !h.saw(func(f frame) bool { return f.kind == "GOAWAY" }); stream += 2 {
+		h.get("/open/")
+		h.waitFor(t, "the answer", func(f frame) bool { return f.kind == "HEADERS" && f.stream == stream || f.kind == "GOAWAY" })
+	}
 	h.waitFor(t, "GOAWAY", func(f frame) bool { return f.kind == "GOAWAY" })
-	h.waitFor(t, "the answer", func(f frame) bool { return f.kind == "HEADERS" && f.stream == 1 })
 }
 
 func TestAHeadThatTakesTooLongIsAnswered(t *testing.T) {

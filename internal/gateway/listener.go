@@ -96,7 +96,11 @@ func (s *socket) accept() {
 			}
 		default: // out of descriptors, or a connection that was gone at once: wait a moment rather than spin
 			s.g.log.Warn("accept", slog.String("address", s.address), slog.Any("error", err))
-			time.Sleep(20 * time.Millisecond)
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-s.ctx.Done():
+				return
+			}
 		}
 	}
 }
@@ -318,4 +322,3 @@ func answerPlainHTTP(c net.Conn) {
 	_, _ = fmt.Fprintf(c, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
 		len(text), text)
 }
-

@@ -42,7 +42,7 @@ func newServer(s *socket) server {
 
 // server returns a net/http server without timeouts: those are package wire's.
 func (h *handler) server(p *http.Protocols) *http.Server {
-	return &http.Server{
+	return &http.Server{ //nolint:gosec // G112: package wire holds the time for a head
 		Handler:   h,
 		Protocols: p,
 		// OPTIONS * is for nobody's API; net/http would answer it without anybody judging or logging it.
@@ -177,7 +177,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l == nil {
 		gone, l = true, &listener{address: h.address}
 	}
-	ordinal := c.requests.Add(1)
+	ordinal := c.began()
+	defer c.ended()
 	c.metrics.RequestBegan()
 	x := &exchange{g: h.g, snapshot: snapshot, conn: c, request: r}
 	x.out = newResponse(w, x.sendTimeout())
@@ -237,6 +238,7 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 	if p := x.conn.protocol.Load(); p != nil && p.http1 != nil {
 		if bad, problem := p.http1.Problem(); problem != nil && bad == ordinal {
 			x.view.method, x.view.target, x.view.authority = "", "", "" // they are the substitute's
+			x.conn.blame(closeCause(problem.Kind))
 			return refused(reasonOf(problem.Kind), problem.Status, problem.Detail)
 		}
 	}
@@ -280,6 +282,14 @@ func reasonOf(k wire.Kind) decision.Reason {
 	case wire.Malformed, wire.Unsupported:
 	}
 	return decision.RequestMalformed
+}
+
+// closeCause is what ends a connection after what package wire found.
+func closeCause(k wire.Kind) metrics.CloseCause {
+	if k == wire.TooSlow {
+		return metrics.ClosedHeaderTimeout
+	}
+	return metrics.ClosedMalformed
 }
 
 // speaks reports whether the listener serves the protocol of a request. ALPN has chosen it with TLS; without TLS a
@@ -369,6 +379,9 @@ func (x *exchange) answer(status int) {
 	if x.outcome.Reason == decision.Overloaded {
 		head.Set("Retry-After", "1")
 	}
+	if x.outcome.fell {
+		x.conn.blame(metrics.ClosedEvidence)
+	}
 	if x.outcome.reconnect || x.lastOnConnection() {
 		head.Set("Connection", "close") // with HTTP/2 net/http sends GOAWAY
 	}
@@ -381,7 +394,11 @@ func (x *exchange) answer(status int) {
 // lastOnConnection reports whether the connection should end with this exchange: it is old, or its listener is going, or what
 // follows on it was meant for a protocol that it did not change to.
 func (x *exchange) lastOnConnection() bool {
-	return x.upgrade || x.conn.retiring.Load() || x.conn.aged(x.record.start)
+	if x.conn.aged(x.record.start) {
+		x.conn.blame(metrics.ClosedAge)
+		return true
+	}
+	return x.upgrade || x.conn.retiring.Load()
 }
 
 // sendTimeout is how long the client may take to accept a piece of the answer.

@@ -147,13 +147,6 @@ func (b *requestBody) finish() {
 	b.ended = true
 }
 
-// complete reports whether the body was read to its end.
-func (b *requestBody) complete() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.eof
-}
-
 // response remembers what was answered, and gives the client so long to accept each piece of it.
 type response struct {
 	http.ResponseWriter

@@ -16,14 +16,15 @@ import (
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/metrics"
 	"sallyport/internal/upstream"
 )
 
 // forward sends a request that may pass to its upstream, and what comes back to the client, both as they come.
 func (x *exchange) forward() {
 	x.bounds = x.outcome.binding.bounds
-	if max := x.bounds.MaxBody; max > 0 && x.request.ContentLength > max {
-		x.refuse(decision.RequestTooLarge, 0, fmt.Sprintf("the body of %d bytes is larger than max_body_size: %d bytes", x.request.ContentLength, max))
+	if most := x.bounds.MaxBody; most > 0 && x.request.ContentLength > most {
+		x.refuse(decision.RequestTooLarge, 0, fmt.Sprintf("the body of %d bytes is larger than max_body_size: %d bytes", x.request.ContentLength, most))
 		return
 	}
 	rpc, upgrade := isGRPC(x.request.Header), x.upgrade || x.websocket
@@ -175,9 +176,7 @@ func (e *earlyAnswers) pass(code int, fields textproto.MIMEHeader) error {
 		return errors.New("the target sends 1xx answers without end")
 	}
 	h := e.x.out.Header()
-	for name, values := range fields {
-		h[name] = values
-	}
+	maps.Copy(h, fields)
 	removeHopByHop(h)
 	e.x.out.WriteHeader(code)
 	clear(h)
@@ -204,9 +203,7 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	}
 	h := x.out.Header()
 	removeHopByHop(response.Header)
-	for name, values := range response.Header {
-		h[name] = values
-	}
+	maps.Copy(h, response.Header)
 	if _, sent := h["Content-Type"]; !sent {
 		h["Content-Type"] = nil // net/http would guess one
 	}
@@ -225,7 +222,7 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	x.out.WriteHeader(response.StatusCode)
 	if len(announced) > 0 || response.ContentLength < 0 {
 		if err := x.out.flush(); err != nil { // whoever waits for a stream sees that it began; trailers need chunks
-			x.cut("the client closed the connection")
+			x.notDelivered()
 			return
 		}
 	}
@@ -256,13 +253,13 @@ func (x *exchange) copyBody(response *http.Response) bool {
 		n, err := response.Body.Read(buffer)
 		if n > 0 {
 			if _, wrote := x.out.Write(buffer[:n]); wrote != nil {
-				x.notDelivered(wrote)
+				x.notDelivered()
 				return false
 			}
 			remaining -= int64(n)
 			if remaining != 0 { // the last piece goes with the end of the response
 				if wrote := x.out.flush(); wrote != nil {
-					x.notDelivered(wrote)
+					x.notDelivered()
 					return false
 				}
 			}
@@ -279,11 +276,12 @@ func (x *exchange) copyBody(response *http.Response) bool {
 }
 
 // notDelivered cuts a response that the client does not take.
-func (x *exchange) notDelivered(err error) {
+func (x *exchange) notDelivered() {
 	switch {
 	case x.stream.verdict() != "":
 		x.cut(x.stream.verdict())
 	case x.out.watch.expired():
+		x.conn.blame(metrics.ClosedSendTimeout)
 		x.cut("the client took longer than send_timeout to receive the answer")
 	default:
 		x.cut("the client closed the connection")
@@ -309,6 +307,9 @@ func (x *exchange) failed(err error) {
 	switch {
 	case !refusal.Allowed():
 		x.outcome.reconnect = x.request.ProtoMajor == 1
+		if refusal.Reason == decision.RequestTimeout && x.outcome.reconnect {
+			x.conn.blame(metrics.ClosedBodyRate)
+		}
 		x.refuse(refusal.Reason, status, refusal.Detail)
 	case x.stream.verdict() != "":
 		x.refuse(decision.UpstreamUnavailable, 0, x.stream.verdict())

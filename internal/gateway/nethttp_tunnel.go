@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -43,8 +44,8 @@ func (x *exchange) askForWebSocket(out *http.Request) {
 	if x.websocket {
 		var nonce [16]byte
 		rand.Read(nonce[:]) // it never fails: it ends the process instead
-		h.Set("Sec-Websocket-Key", base64.StdEncoding.EncodeToString(nonce[:]))
-		h.Set("Sec-Websocket-Version", "13")
+		h.Set("Sec-WebSocket-Key", base64.StdEncoding.EncodeToString(nonce[:]))
+		h.Set("Sec-WebSocket-Version", "13")
 	}
 }
 
@@ -64,7 +65,7 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		x.refuse(decision.UpstreamUnavailable, 0, "the target changed to a protocol that nobody asked for")
 		return
 	}
-	if key := response.Request.Header.Get("Sec-Websocket-Key"); response.Header.Get("Sec-Websocket-Accept") != accepts(key) {
+	if key := response.Request.Header.Get("Sec-WebSocket-Key"); response.Header.Get("Sec-WebSocket-Accept") != accepts(key) {
 		x.refuse(decision.UpstreamUnavailable, 0, "the target's Sec-WebSocket-Accept does not belong to the key")
 		return
 	}
@@ -79,17 +80,21 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		x.cut("the client closed the connection")
 		return
 	}
-	x.stream.waits(func() { _, _ = client.Close(), backend.Close() })
+	hangUp := func() {
+		_ = client.Close() // nothing depends on it, here and below
+		_ = backend.Close()
+	}
+	x.stream.waits(hangUp)
 	ended := make(chan error, 2)
 	go func() { ended <- x.copyTunnel(backend, client, nil) }()
 	go func() { ended <- x.copyTunnel(client, backend, x.out) }()
 	first := <-ended
-	_, _ = client.Close(), backend.Close() // a WebSocket has no half
-	<-ended
+	hangUp() // a WebSocket has no half
+	second := <-ended
 	switch why := x.stream.verdict(); {
 	case why != "":
 		x.record.failure = why
-	case timedOut(first):
+	case timedOut(first) || timedOut(second):
 		x.record.failure = "the client took longer than send_timeout to receive"
 	}
 }
@@ -174,10 +179,8 @@ func (t *clientTunnel) Write(p []byte) (int, error) {
 func (x *exchange) tunnelHTTP2(response *http.Response) (io.ReadWriteCloser, error) {
 	h := x.out.Header()
 	removeHopByHop(response.Header)
-	for name, values := range response.Header {
-		h[name] = values
-	}
-	h.Del("Sec-Websocket-Accept")
+	maps.Copy(h, response.Header)
+	h.Del("Sec-WebSocket-Accept")
 	h["Content-Type"] = nil
 	h.Set("X-Request-ID", x.record.id)
 	x.out.WriteHeader(http.StatusOK)

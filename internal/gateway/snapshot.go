@@ -22,14 +22,14 @@ type Snapshot struct {
 	byName     map[string]*listener
 	routes     *route.Table[*api]
 
-	apis      []*api // in document order
+	apis      []*api                        // in document order
 	sets      map[string]*trust.Set         // by the names of their stores; a broken one is absent
 	upstreams map[string]*upstream.Upstream // by name
 
 	reporter *reporter // the same in every generation
 
 	access accessPolicy
-	drain  time.Duration // how long the requests of a removed listener may go on
+	drain  time.Duration  // how long the requests of a removed listener may go on
 	stores []*trust.Store // the usable ones
 	notes  []string
 	broken []string

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"sallyport/internal/metrics"
 )
 
 // streams are the exchanges that may last: upgraded connections, gRPC, event streams, and answers of no declared length. They
@@ -135,7 +137,7 @@ func (g *Gateway) review(since time.Duration) {
 			continue
 		}
 		if o.fell {
-			x.conn.retire()
+			x.conn.retire(metrics.ClosedEvidence)
 		}
 		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String())
 	}

@@ -32,7 +32,7 @@ func newStreamer(t *testing.T) *streamer {
 		defer func() { b.ended <- r.URL.Path }()
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/ws"):
-			sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+			sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 			connection, buffered, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				return
@@ -102,7 +102,8 @@ func (s *site) webSocket(who *testpki.Entity, path string) net.Conn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if response.StatusCode != 101 || response.Header.Get("Sec-Websocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+	_ = response.Body.Close() // it has none
+	if response.StatusCode != http.StatusSwitchingProtocols || response.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		s.t.Fatalf("the handshake: %d %v", response.StatusCode, response.Header)
 	}
 	s.echoes(conn)
