@@ -162,7 +162,7 @@ func (d *daemon) openAdmin(ctx context.Context) (closing func(), err error) {
 func (d *daemon) stop(ctx context.Context) error {
 	d.phase.Store(stopping)
 	limits := d.shutdown
-	d.log.Info("stopping", slog.Duration("delay", limits.Delay), slog.Duration("drain", limits.Drain))
+	d.log.Info("stopping", slog.String("delay", limits.Delay.String()), slog.String("drain", limits.Drain.String()))
 	if limits.Delay > 0 {
 		work, cancel := context.WithTimeout(ctx, limits.Delay)
 		_ = d.gateway.Run(work) // streams are judged to the end

@@ -333,7 +333,7 @@ func (x *exchange) count() {
 	m := x.g.metrics.API(x.outcome.api.counted())
 	m.Decided(x.conn.metrics, counted(&x.outcome), reason.String())
 	m.Answered(metrics.Exchange{
-		Method: x.request.Method, Status: x.record.status, Took: x.record.end.Sub(x.record.start),
+		Method: x.view.method, Status: x.record.status, Took: x.record.end.Sub(x.record.start),
 		In: x.record.bytesIn, Out: x.record.bytesOut, Stream: x.stream.counted(),
 	})
 }
