@@ -215,10 +215,12 @@ func TestABodyThatCannotBeReadIsTheClientsMistake(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
 	const head = "POST /open/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-	a := s.raw("public", "localhost", nil, head+"2\r\nok\r\nZZ\r\n")
-	a.is(t, 400, "request_malformed")
-	if !a.closes {
-		t.Error("the connection stays open")
+	for _, rest := range []string{"ZZ\r\n", "0\r\nContent-Length: 5\r\n\r\n", "0\r\nX : 1\r\n\r\n"} {
+		a := s.raw("public", "localhost", nil, head+"2\r\nok\r\n"+rest)
+		a.is(t, 400, "request_malformed")
+		if !a.closes {
+			t.Errorf("the connection stays open after %q", rest)
+		}
 	}
 	// A client that goes in the middle of its body is no failure of the upstream's.
 	conn := s.caller("public", "localhost", nil).dial()

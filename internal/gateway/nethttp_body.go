@@ -17,8 +17,9 @@ import (
 // and remembers what went wrong with it: the other end only sees that a body ended early. The transport reads it in a
 // goroutine of its own, which may outlive the handler.
 type requestBody struct {
-	source io.ReadCloser
-	read   atomic.Int64
+	source    io.ReadCloser
+	violation func() error // what package wire found in the body, nil for nothing: net/http does not pass on all of it
+	read      atomic.Int64
 	watch  watchdog
 
 	mu       sync.Mutex
@@ -38,7 +39,7 @@ type requestBody struct {
 const patience = 10 * time.Second
 
 func newRequestBody(source io.ReadCloser, control *http.ResponseController) *requestBody {
-	b := &requestBody{source: source, problem: passes}
+	b := &requestBody{source: source, problem: passes, violation: func() error { return nil }}
 	b.watch.end = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // every connection of ours can
 	return b
 }
@@ -110,7 +111,7 @@ func (b *requestBody) took(n int, err error, blocked time.Duration) (int, error)
 
 // broke says why a body cannot be read to its end.
 func (b *requestBody) broke(err error) {
-	violation, malformed := errors.AsType[*wire.BodyError](err)
+	violation, malformed := errors.AsType[*wire.BodyError](errors.Join(err, b.violation()))
 	switch {
 	case malformed:
 		b.fail(reasonOf(violation.Problem.Kind), violation.Problem.Status, violation.Problem.Detail)

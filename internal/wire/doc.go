@@ -12,5 +12,6 @@
 // knows neither net/http nor routes, certificates and answers. HTTP1 and HTTP2 stand under net/http's server and count
 // on how that reads: one byte at a time while a handler runs, and with deadlines in the past to stop such a read.
 //
-// All methods of a connection may be called at the same time. Errors and details hold nothing of what a client sent.
+// All methods of a connection may be called at the same time, but for Read, of which there is one. Errors and details
+// hold nothing of what a client sent.
 package wire

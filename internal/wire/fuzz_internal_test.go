@@ -179,6 +179,7 @@ func FuzzHTTP2(f *testing.F) {
 	}
 	f.Add([]byte(preface+frame(4, 0, "")+frame(1, 4, "x")+frame(0, 0, "data")+frame(8, 0, "\x00\x00\x00\x01")), []byte{3}, uint8(100))
 	f.Add([]byte(preface+strings.Repeat(frame(3, 0, "1234"), 30)), []byte{}, uint8(0))
+	f.Add([]byte(preface+frame(8, 0, "\x00\x00\x00\x01")+strings.Repeat(frame(8, 0, ""), 30)), []byte{}, uint8(0))
 	f.Add([]byte(preface+strings.Repeat(frame(0, 8, "\x03123"), 30)), []byte{1}, uint8(9))
 	f.Add([]byte(preface+frame(1, 0, "x")+strings.Repeat(frame(9, 0, "1234"), 18)+frame(9, 4, "")), []byte{13}, uint8(0))
 	f.Fuzz(func(t *testing.T, stream, sizes []byte, read uint8) {
@@ -275,4 +276,25 @@ func TestADeadlineThatSomebodyElseSetBelowDoesNotHold(t *testing.T) {
 			t.Errorf("Read returned %v after %v", err, time.Since(start))
 		}
 	})
+}
+
+func TestOfTwoDeadlinesThatHavePassedTheEarlierHolds(t *testing.T) {
+	t.Parallel()
+	early, late := time.Unix(1, 0), time.Unix(2, 0)
+	for _, tt := range []struct {
+		name                 string
+		ours, theirs         time.Time
+		wantOurs, wantTheirs bool
+	}{
+		{"ours is earlier", early, late, true, false},
+		{"the user's is earlier", late, early, false, true},
+		{"both are the same", early, early, false, true},
+		{"only ours has passed", early, time.Time{}, true, false},
+		{"only the user's has passed", time.Time{}, early, false, true},
+	} {
+		w := waiter{ours: tt.ours, theirs: tt.theirs}
+		if ours, theirs := w.passed(); ours != tt.wantOurs || theirs != tt.wantTheirs {
+			t.Errorf("%s: passed() = %v, %v", tt.name, ours, theirs)
+		}
+	}
 }

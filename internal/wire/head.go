@@ -90,6 +90,7 @@ func (h *head) parse(b []byte, l *Limits) (length int, problem *Problem) {
 			h.past = true
 			problem = h.requestLine(line, l)
 		case h.start > l.HeaderBytes:
+			problem = headerTooLarge("the head is larger than the limit")
 		case len(line) == 0:
 			if problem = h.framing(); problem == nil {
 				return h.start, nil
@@ -99,9 +100,6 @@ func (h *head) parse(b []byte, l *Limits) (length int, problem *Problem) {
 		}
 		if problem != nil {
 			return 0, problem
-		}
-		if h.start > l.HeaderBytes {
-			return 0, headerTooLarge("the head is larger than the limit")
 		}
 	}
 }
@@ -209,11 +207,11 @@ func authorityForm(target []byte) bool {
 	return err == nil && u.Hostname() != "" && u.Port() != "" && u.User == nil && u.Path == "" && !u.ForceQuery && u.RawQuery == ""
 }
 
-// absoluteForm accepts URIs with the schemes that the gateway speaks for and a host (RFC 9110 §4.2). Without the two
-// slashes, net/url would take everything for opaque and net/http the Host field for the host.
+// absoluteForm accepts URIs with the schemes that the gateway speaks for and a host (RFC 9110 §4.2). Of one without a
+// host, as http:a/b is, net/http would take the host from the Host field.
 func absoluteForm(target []byte) bool {
 	i := bytes.IndexByte(target, ':')
-	if i < 0 || !fold(target[:i], "http") && !fold(target[:i], "https") || !bytes.HasPrefix(target[i:], []byte("://")) {
+	if i < 0 || !fold(target[:i], "http") && !fold(target[:i], "https") {
 		return false
 	}
 	u, err := url.ParseRequestURI(string(target))

@@ -124,7 +124,7 @@ func (c *HTTP1) Retire() {
 		return
 	}
 	c.retired = true
-	if c.place == between && !c.busy() {
+	if c.place == between {
 		c.wait()
 		_ = c.changed() // as in Done
 	}

@@ -19,6 +19,9 @@ const (
 	upgrade = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
 )
 
+// grace is what Retire waits for a request that has arrived.
+const grace = time.Millisecond
+
 // past is what net/http sets to end a read that is under way.
 var past = time.Unix(1, 0)
 
@@ -199,6 +202,34 @@ func TestAHeadThatDripsIsTooSlow(t *testing.T) {
 	})
 }
 
+func TestWhatBeginsAsNoRequestDoesIsNotAwaited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for stream, kind := range map[string]wire.Kind{
+			"\x16\x03\x01": wire.Malformed, " ": wire.Malformed, "GET\t": wire.Malformed, "\rG": wire.Malformed,
+			"GET /" + strings.Repeat("x", 1<<10): wire.TargetTooLong, strings.Repeat("G", 9<<10): wire.HeaderTooLarge,
+		} {
+			client, c := pipe(t, limits())
+			send(t, client, stream)
+			start := time.Now()
+			wantProblem(t, c, 1, kind)
+			if took := time.Since(start); took != 0 {
+				t.Errorf("%.5q was refused after %v", stream, took)
+			}
+		}
+	})
+}
+
+func TestAFoldedValueIsCalledOne(t *testing.T) {
+	t.Parallel()
+	client, c := pipe(t, limits())
+	send(t, client, post("A: b\r\n c: d\r\n\r\n"))
+	wantProblem(t, c, 1, wire.Malformed)
+	if _, p := c.Problem(); !strings.Contains(p.Detail, "begins with a blank") {
+		t.Errorf("the detail is %q", p.Detail)
+	}
+}
+
 func TestAnEmptyLineDoesNotBeginARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -366,209 +397,6 @@ func TestIdleSaysWhetherARequestIsThere(t *testing.T) {
 		send(t, client, plain)
 		wantRead(t, c, plain)
 		want(false, "with the next head: a Done too many does not count")
-	})
-}
-
-func TestRetire(t *testing.T) {
-	t.Parallel()
-	t.Run("ends a read that waits", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			_, c := pipe(t, limits())
-			done := background(c)
-			c.Retire()
-			c.Retire()
-			if r := <-done; !errors.Is(r.err, io.EOF) {
-				t.Errorf("Read returned %q, %v", r.text, r.err)
-			}
-		})
-	})
-	t.Run("leaves a handler alone and ends the wait after it", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, plain)
-			wantRead(t, c, plain)
-			done := background(c)
-			c.Retire()
-			<-time.After(time.Hour)
-			waiting(t, done)
-			c.Done()
-			if r := <-done; !errors.Is(r.err, io.EOF) {
-				t.Errorf("Read returned %q, %v", r.text, r.err)
-			}
-		})
-	})
-	t.Run("lets a request come that has begun", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			done := background(c)
-			send(t, client, plain[:1])
-			waiting(t, done)
-			c.Retire()
-			<-time.After(time.Second)
-			send(t, client, plain[1:])
-			if r := <-done; r.text != "G" {
-				t.Fatalf("Read returned %q, %v", r.text, r.err)
-			}
-			wantRead(t, c, plain[1:])
-			c.Done()
-			wantEnd(t, c, io.EOF)
-		})
-	})
-	t.Run("lets a request come that was read ahead", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, plain+plain)
-			wantRead(t, c, plain)
-			c.Retire()
-			c.Done()
-			wantRead(t, c, plain)
-			c.Done()
-			wantEnd(t, c, io.EOF)
-		})
-	})
-	t.Run("lets a request come that has arrived", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, plain)
-			synctest.Wait()
-			c.Retire()
-			wantRead(t, c, plain)
-		})
-	})
-	t.Run("does not wait for a client that reads no answer", func(t *testing.T) {
-		t.Parallel()
-		s := serve(t, limits(), nil, nil)
-		_ = s.dial(t)
-		c := <-s.conns
-		c.Retire()
-		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
-	})
-}
-
-func TestWhatFollowsAnUpgradeIsHeld(t *testing.T) {
-	t.Parallel()
-	const frames = "\x81\x05hello GET / HTTP/1.1\r\n\r\n"
-	t.Run("and passes when the handler tunnels", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, upgrade+frames)
-			wantRead(t, c, upgrade)
-			done := background(c)
-			waiting(t, done)
-			_ = c.SetReadDeadline(past)
-			if r := <-done; !errors.Is(r.err, os.ErrDeadlineExceeded) {
-				t.Fatalf("Read returned %q, %v", r.text, r.err)
-			}
-			_ = c.SetDeadline(time.Time{})
-			c.Tunnel()
-			c.Done()
-			wantRead(t, c, frames)
-			if c.Idle() {
-				t.Error("a tunnel is idle")
-			}
-			done = background(c)
-			<-time.After(time.Hour)
-			c.Retire()
-			waiting(t, done)
-			send(t, client, "x")
-			if r := <-done; r.text != "x" {
-				t.Errorf("Read returned %q, %v", r.text, r.err)
-			}
-			client.Close()
-			wantEnd(t, c, io.EOF)
-		})
-	})
-	t.Run("and is a request when the handler does not", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, upgrade+plain)
-			wantRead(t, c, upgrade)
-			done := background(c)
-			waiting(t, done)
-			c.Done()
-			_ = c.SetReadDeadline(past)
-			<-done
-			_ = c.SetReadDeadline(time.Time{})
-			wantRead(t, c, plain)
-		})
-	})
-	t.Run("behind its body", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			request := strings.Replace(upgrade, "\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 1)
-			send(t, client, request+frames)
-			wantRead(t, c, request)
-			waiting(t, background(c))
-		})
-	})
-	t.Run("while a read is under way", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, upgrade)
-			wantRead(t, c, upgrade)
-			done := background(c)
-			c.Tunnel()
-			send(t, client, frames)
-			if r := <-done; r.text != frames[:1] {
-				t.Errorf("Read returned %q, %v", r.text, r.err)
-			}
-			wantRead(t, c, frames[1:])
-		})
-	})
-	t.Run("until the client ends", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, upgrade)
-			wantRead(t, c, upgrade)
-			done := background(c)
-			send(t, client, frames)
-			waiting(t, done)
-			client.Close()
-			if r := <-done; !errors.Is(r.err, io.EOF) {
-				t.Errorf("Read returned %q, %v", r.text, r.err)
-			}
-			c.Tunnel()
-			wantRead(t, c, frames)
-			wantEnd(t, c, io.EOF)
-		})
-	})
-	t.Run("within bounds", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			client, c := pipe(t, limits())
-			send(t, client, upgrade)
-			wantRead(t, c, upgrade)
-			done := background(c)
-			written := 0
-			go func() {
-				for range 1 << 10 {
-					n, _ := client.Write(make([]byte, 1<<10))
-					written += n
-				}
-			}()
-			waiting(t, done)
-			if written < 64<<10 || written > 200<<10 {
-				t.Errorf("%d octets are held", written)
-			}
-			held := written
-			c.Tunnel()
-			<-done
-			if n, err := io.CopyN(io.Discard, c, 1<<20-1); err != nil {
-				t.Errorf("%d octets after %d were held, then %v", n, held, err)
-			}
-		})
 	})
 }
 

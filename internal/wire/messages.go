@@ -59,16 +59,13 @@ func (c *HTTP1) readHead(p []byte) (int, error) {
 			return 0, c.more()
 		}
 		n, err := c.fetch(p)
-		if n == 0 || c.isTunnel() {
-			return n, err
+		if n == 0 {
+			return 0, err
 		}
 		return c.firstPiece(p, n), nil
 	}
 	dropped := c.head.skip(b)
 	if c.ahead.skip(dropped); dropped == len(b) {
-		c.mu.Lock()
-		c.move(between)
-		c.mu.Unlock()
 		return 0, nil
 	}
 	length, problem := c.head.parse(b[dropped:], &c.limits)
@@ -167,8 +164,8 @@ func (c *HTTP1) readBody(p []byte) (int, error) {
 	fetched := n == 0
 	if fetched {
 		var err error
-		if n, err = c.fetch(p); n == 0 || c.isTunnel() {
-			return n, err
+		if n, err = c.fetch(p); n == 0 {
+			return 0, err
 		}
 	}
 	length, violation := c.body.scan(p[:n])
@@ -234,10 +231,4 @@ func (c *HTTP1) rest() error {
 		return err
 	}
 	return io.EOF
-}
-
-func (c *HTTP1) isTunnel() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.place == tunneled
 }

@@ -68,6 +68,15 @@ func TestPrefaceDoesNotWaitForEver(t *testing.T) {
 		if _, c, err := wire.Preface(server, time.Now().Add(time.Second)); !errors.Is(err, os.ErrDeadlineExceeded) || c != nil {
 			t.Errorf("Preface returned %v, %v", c, err)
 		}
+		send(t, client, "G")
+		_, c, err := wire.Preface(server, time.Now().Add(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		send(t, client, plain[1:])
+		wantRead(t, c, "G")
+		wantRead(t, c, plain[1:]) // the deadline is gone
 		send(t, client, preface[:5])
 		start := time.Now()
 		http2, c, err := wire.Preface(server, start.Add(time.Second))

@@ -200,25 +200,6 @@ func TestAClientReadsTheAnswerToWhatItIsStillSending(t *testing.T) {
 	write(t, c, strings.Repeat("b", 10<<10)) // nobody resets the connection
 }
 
-func TestClosingAgainEndsTheWaitForAClient(t *testing.T) {
-	t.Parallel()
-	s := serve(t, limits(), nil, nil)
-	client := s.dial(t)
-	write(t, client, "GET\r\n\r\n")
-	answer(t, bufio.NewReader(client))
-	c := <-s.conns
-	_ = c.Close()
-	if _, err := client.Write([]byte("x")); err != nil {
-		return
-	}
-	if _, err := io.ReadAll(client); err != nil {
-		return
-	}
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("a closed connection reads")
-	}
-}
-
 func TestHTTP1OverTLS(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA(t, testpki.Options{})

@@ -29,6 +29,9 @@ type request struct {
 	Detail                     string // of the problem
 }
 
+// clientGone is seen instead of a status when a body could not be read and broke no rule.
+const clientGone = 499
+
 // service is net/http's server over HTTP1 as the gateway uses it. What its handler saw comes out of seen.
 type service struct {
 	address string
@@ -114,7 +117,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	got.Body = string(body)
 	if err != nil {
-		got.Status, got.Detail = http.StatusBadRequest, "the client ended before the body"
+		got.Status, got.Detail = clientGone, "the client ended before the body"
 		if violation, ok := errors.AsType[*wire.BodyError](c.conn.Err()); ok {
 			got.Status, got.Detail = violation.Problem.Status, violation.Problem.Detail
 		}

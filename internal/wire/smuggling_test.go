@@ -80,6 +80,7 @@ var requestLines = []vector{
 	{"CONNECT without a port", "CONNECT a.test HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
 	{"CONNECT with a path", "CONNECT /x HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
 	{"CONNECT with host and path", "CONNECT a.test:443/x HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
+	{"CONNECT with a query of something", "CONNECT a.test:443?x HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
 	{"CONNECT with a query", "CONNECT a.test:443? HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
 	{"CONNECT with userinfo", "CONNECT u@a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
 	{"CONNECT with a URI", "CONNECT http://a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, ""},
@@ -170,7 +171,7 @@ var lengths = []vector{
 	{"CL.TE", post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n" + lastChunk + "G"), 400, ""},
 	{"TE.CL", post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\nGPOST / HTTP/1.1\r\n\r\n" + lastChunk), 400, ""},
 	{"CL.0", post("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n" + lastChunk), 400, ""},
-	{"a body that is cut", post("Content-Length: 500\r\n\r\nhello"), 400, "hello" + secondRequest},
+	{"a body that is cut", post("Content-Length: 500\r\n\r\nhello"), clientGone, "hello" + secondRequest},
 }
 
 var codings = []vector{
@@ -205,6 +206,10 @@ var chunkLines = []vector{
 	{"a trailer section", chunks("5\r\nhello\r\n0\r\nA: b\r\n\r\n"), 0, "hello|A=b"},
 	{"sixteen digits", chunks("0000000000000005\r\nhello\r\n" + lastChunk), 400, ""},
 	{"a size beyond every integer", chunks("10000000000000005\r\nhello\r\n" + lastChunk), 400, ""},
+	{"no size and nothing else", chunks("\r\n\r\n"), 400, ""},
+	{"an extension and nothing else", chunks(";a\r\n\r\n"), 400, ""},
+	{"something in the place of the LF behind a size", chunks("5\rXhello\r\n" + lastChunk), 400, ""},
+	{"something in the place of the CR behind a chunk", chunks("5\r\nhelloX\n" + lastChunk), 400, "hello"},
 	{"no size", chunks("\r\nhello\r\n" + lastChunk), 400, ""},
 	{"an extension without a size", chunks(";a\r\nhello\r\n" + lastChunk), 400, ""},
 	{"a size with 0x", chunks("0x5\r\nhello\r\n" + lastChunk), 400, ""},
@@ -242,11 +247,13 @@ var chunkLines = []vector{
 	{"a NUL in the trailer section", chunks("0\r\nA: \x00\r\n\r\n"), 400, ""},
 	{"too many trailer fields", chunks("0\r\n" + strings.Repeat("A: b\r\n", 21) + "\r\n"), 431, ""},
 	{"a trailer section that is too large", chunks("0\r\nA: " + strings.Repeat("b", 4<<10) + "\r\n\r\n"), 431, ""},
-	{"chunks that are cut", chunks("fff\r\nhello"), 400, "hello" + secondRequest},
+	{"chunks that are cut", chunks("fff\r\nhello"), clientGone, "hello" + secondRequest},
 }
 
 // Nothing follows these: what is wrong shows before the end, or is the end.
 var cutStreams = []vector{
+	{"a trailer section that is too large and not complete", chunks("0\r\nA: " + strings.Repeat("b", 4<<10)), 431, ""},
+	{"a trailer section that is cut", chunks("0\r\nA: b\r\n"), clientGone, ""},
 	{"a TLS record", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, ""},
 	{"a target that is too long and not complete", "GET /" + strings.Repeat("x", 1<<10), 414, ""},
 	{"a method that is too long", strings.Repeat("X", 9<<10), 431, ""},
