@@ -183,6 +183,43 @@ func TestABodyThatWasNotReadIsNeverTakenForARequest(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatComesTooEarlyLeavesNoBodyBehind(t *testing.T) {
+	t.Parallel()
+	const hidden = "GET /open/hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	heads := make(chan string, 8)
+	s := newSite(t, strings.Replace(limited("header_timeout: 200ms"), "BACKEND", serveRaw(t, func(conn net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		heads <- r.RequestURI
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	}), 1))
+	for _, framing := range []string{
+		fmt.Sprintf("Content-Length: %d\r\n\r\n", 2*len(hidden)), fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", 2*len(hidden)),
+	} {
+		conn := s.caller("public", "localhost", nil).dial()
+		fmt.Fprint(conn, "POST /open/ HTTP/1.1\r\nHost: localhost\r\n"+framing)
+		reader := bufio.NewReader(conn)
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%q: %v", framing, err)
+		}
+		_, _ = io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if uri := <-heads; uri != "/open/" {
+			t.Errorf("%q: the backend got %s", framing, uri)
+		}
+		fmt.Fprint(conn, hidden)
+		if more, err := io.ReadAll(reader); err != nil || len(more) > 0 {
+			t.Errorf("%q: then came %q, %v", framing, more, err)
+		}
+	}
+	if len(heads) > 0 {
+		t.Errorf("the backend got %s", <-heads)
+	}
+}
+
 func TestWhatABackendDoesNotSayIsNotInvented(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, behind(rawBackend(t, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Two: a\r\nX-Two: b\r\n\r\n<html>")))

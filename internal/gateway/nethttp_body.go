@@ -30,6 +30,8 @@ type requestBody struct {
 	problem  decision.Decision
 	status   int // of the answer to the problem; 0 for the reason's own
 	err      error
+	reading  bool
+	closed   bool // nobody wants the rest
 	ended    bool // the handler has returned
 	eof      bool
 }
@@ -71,7 +73,7 @@ func (b *requestBody) arm() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.ended:
+	case b.ended, b.closed:
 		return errBodyEnded
 	case b.err != nil:
 		return b.err
@@ -79,6 +81,7 @@ func (b *requestBody) arm() error {
 	if b.rate > 0 {
 		b.watch.start(b.patience)
 	}
+	b.reading = true
 	return nil
 }
 
@@ -86,6 +89,7 @@ func (b *requestBody) arm() error {
 func (b *requestBody) took(n int, err error, blocked time.Duration) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.reading = false
 	total := b.read.Add(int64(n))
 	if b.max > 0 && total > b.max {
 		b.fail(decision.RequestTooLarge, 0, "the body is larger than max_body_size")
@@ -115,7 +119,7 @@ func (b *requestBody) broke(err error) {
 	switch {
 	case malformed:
 		b.fail(reasonOf(violation.Problem.Kind), violation.Problem.Status, violation.Problem.Detail)
-	case b.ended:
+	case b.ended, b.closed:
 		b.err = errBodyEnded
 	case b.watch.expired():
 		b.fail(decision.RequestTimeout, 0, "the body came more slowly than min_body_rate")
@@ -137,8 +141,20 @@ func (b *requestBody) refusal() (decision.Decision, int) {
 	return b.problem, b.status
 }
 
-// Close implements io.Closer. What remains of the body is net/http's to read or to leave.
-func (b *requestBody) Close() error { return nil }
+// Close implements io.Closer: the target does not want the rest, and a Read that waits for it returns. What remains of the
+// body is net/http's to read or to leave.
+func (b *requestBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.eof || b.ended || b.closed {
+		return nil
+	}
+	b.closed = true
+	if b.reading {
+		b.watch.end()
+	}
+	return nil
+}
 
 // finish ends reading. After it nothing here touches the connection, which may have its next request.
 func (b *requestBody) finish() {

@@ -183,7 +183,8 @@ func (c *HTTP1) linger() {
 // Read returns a part of one message. It never returns octets of two, and of a head only when all of it was checked.
 //
 // Its errors are io.EOF at the end: of the client, of its patience or ours; os.ErrDeadlineExceeded for the user's
-// deadline and for a body that goes on too long after Done; a *BodyError; or those of the wrapped connection.
+// deadline and for a body that goes on too long after Done; a *BodyError; or those of the wrapped connection. After a
+// deadline inside a body nothing more is read: net/http might take the rest of it for a request.
 func (c *HTTP1) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -252,6 +253,9 @@ func (c *HTTP1) fetch(p []byte) (int, error) {
 	}
 	ours, theirs := c.passed()
 	if theirs {
+		if c.place == inBody || c.place == inTrailer {
+			c.failed = io.EOF // whoever gave up on a body does not know where the next request begins
+		}
 		return 0, os.ErrDeadlineExceeded
 	}
 	if ours {
