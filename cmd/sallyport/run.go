@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,6 +28,7 @@ changes; a configuration that is wrong changes nothing and the log says why. Log
 			stop := reloadOnHangup(reload)
 			defer stop()
 			o.Log, o.Reload, o.Version = cmd.OutOrStdout(), reload, readVersion().Version
+			o.Logger = slog.SetDefault // net/http says some things to the default log only
 			return refusedIfInvalid(daemon.Run(cmd.Context(), o))
 		},
 	}

@@ -38,6 +38,9 @@ type Options struct {
 	Ready func(*gateway.Gateway)
 	// Admin is the address of health checks and metrics; empty means none.
 	Admin string
+	// Logger is given the log of events before anything runs, for libraries that know no other than the process's
+	// default. Nil is fine.
+	Logger func(*slog.Logger)
 	// Version is what the metrics say the program is.
 	Version string
 }
@@ -95,6 +98,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	logs := newLogs(o.Log)
 	logs.apply(checked.Document.Log)
+	if o.Logger != nil {
+		o.Logger(logs.events().With(slog.String("source", "library")))
+	}
 	counters := metrics.New(o.Version)
 	g := gateway.New(gateway.Options{Log: logs.events(), Access: logs.access(), Clock: o.Clock, Metrics: counters})
 	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, metrics: counters, watch: seen}

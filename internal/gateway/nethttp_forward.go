@@ -28,7 +28,9 @@ func (x *exchange) forward() {
 		return
 	}
 	rpc, upgrade := isGRPC(x.request.Header), x.upgrade || x.websocket
-	x.body.limit(x.bounds, !rpc && !upgrade)
+	if !upgrade { // what follows an upgrade is no body
+		x.body.limit(x.bounds, !rpc)
+	}
 
 	ctx, cancel := context.WithCancelCause(x.request.Context())
 	defer cancel(nil)
@@ -128,17 +130,17 @@ var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Te", "T
 // removeHopByHop removes the fields that concern the connection, and those that Connection lists, from a request or an
 // answer. TE stays where it says that trailers are understood, which gRPC insists on.
 func removeHopByHop(h http.Header) {
+	trailers := false
+	for _, list := range h["Te"] {
+		for coding := range strings.SplitSeq(list, ",") {
+			trailers = trailers || strings.EqualFold(textproto.TrimString(coding), "trailers")
+		}
+	}
 	for _, list := range h["Connection"] {
 		for name := range strings.SplitSeq(list, ",") {
 			if name = textproto.TrimString(name); name != "" {
 				h.Del(name)
 			}
-		}
-	}
-	trailers := false
-	for _, list := range h["Te"] {
-		for coding := range strings.SplitSeq(list, ",") {
-			trailers = trailers || strings.EqualFold(textproto.TrimString(coding), "trailers")
 		}
 	}
 	for _, name := range hopByHop {
@@ -215,12 +217,15 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	for _, name := range announced {
 		h.Add("Trailer", name)
 	}
+	if len(announced) > 0 && x.request.ProtoMajor == 1 {
+		delete(h, "Content-Length") // HTTP/2 has trailers beside a length; HTTP/1 has them after chunks only
+	}
 	if why := x.stream.verdict(); why != "" {
 		x.cut(why)
 		return
 	}
 	x.out.WriteHeader(response.StatusCode)
-	if len(announced) > 0 || response.ContentLength < 0 {
+	if bodied := x.view.method != http.MethodHead && response.Body != http.NoBody; bodied && (len(announced) > 0 || response.ContentLength < 0) {
 		if err := x.out.flush(); err != nil { // whoever waits for a stream sees that it began; trailers need chunks
 			x.notDelivered()
 			return

@@ -63,8 +63,8 @@ func (l *lease) release() {
 // refusal. It never picks avoid, which may be nil.
 func (u *Upstream) pick(now time.Time, avoid *Target) (lease, bool) {
 	start := 0
-	if len(u.targets) > 1 {
-		start = int(u.turn.Add(1)-1) % len(u.targets)
+	if n := uint32(len(u.targets)); n > 1 { //nolint:gosec // G115: the number of targets fits
+		start = int((u.turn.Add(1) - 1) % n)
 	}
 	if u.config.Balancing == LeastRequests {
 		if t := u.leastLoaded(start, now, avoid); t != nil {

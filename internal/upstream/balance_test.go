@@ -1,11 +1,14 @@
 package upstream_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,6 +122,61 @@ func TestWhenAllSlotsAreTakenRequestsWaitInLineAndNotForEver(t *testing.T) {
 	if got := events.all(true); len(got) != 2 || events.all(false) != nil {
 		t.Errorf("events: %q", got)
 	}
+}
+
+func TestATargetThatIsOutIsNoWayAroundFullOnes(t *testing.T) {
+	t.Parallel()
+	a, down, hits := moody(t, "a")
+	down.Store(true)
+	config := upstream.Config{Targets: []string{a, backend(t, "b")}, Max: 1, QueueTimeout: 20 * time.Millisecond, MaxFailures: 1, Recovery: time.Hour}
+	u := start(t, config, nil)
+	until(t, "going out", func() bool { _, _ = get(t, u); return upstream.Out(u)[0] })
+	before := hits.Load()
+	_, end := open(t, u)
+	defer end()
+	_, err := get(t, u)
+	if f := failure(t, err); f.Cause != upstream.CauseFull || hits.Load() != before {
+		t.Errorf("%v, %d requests were sent", err, hits.Load()-before)
+	}
+}
+
+func TestASecondAttemptGoesToAnotherTargetWhateverItsLoad(t *testing.T) {
+	t.Parallel()
+	u := start(t, upstream.Config{Targets: []string{gone(t), backend(t, "b")}, Balancing: upstream.LeastRequests, MaxFailures: 100}, nil)
+	for range 5 {
+		name, end := open(t, u)
+		defer end()
+		if name != "b" {
+			t.Errorf("the answer is from %q", name)
+		}
+	}
+}
+
+func TestACallerThatLeavesDoesNotMakeRoomForAnotherConnection(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var connections atomic.Int32
+	slow := raw(t, func(*net.TCPConn, *bufio.Reader) { // a handshake that takes its time
+		connections.Add(1)
+		<-release
+	})
+	u := start(t, upstream.Config{Targets: []string{"https" + strings.TrimPrefix(slow, "http")}, Max: 1}, nil)
+	var all sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	all.Go(func() { _, _ = exchange(t, u, request(ctx, http.MethodGet, "/x", nil)) })
+	until(t, "connecting", func() bool { return connections.Load() == 1 })
+	cancel()
+	all.Wait()
+	connecting := make(chan struct{}, 10)
+	ctx = httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectStart: func(string, string) { connecting <- struct{}{} }})
+	all.Go(func() { _, _ = exchange(t, u, request(ctx, http.MethodGet, "/x", nil)) })
+	select {
+	case <-connecting:
+		t.Error("there is a second connection while the first is being opened")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	all.Wait()
 }
 
 func TestTheFirstToWaitIsTheFirstToBeServed(t *testing.T) {

@@ -30,7 +30,7 @@ type conn struct {
 	began   bool   // bytes of an answer came
 	broken  error  // what a read or a write failed with, unless we had closed the connection
 	stray   bool   // bytes came that no request asked for
-	lost    func() // called when the connection fails before there is an answer; nil for nobody
+	lost    func() // called when the answer cannot be read to its end; nil for nobody
 
 	wrote atomic.Bool // of this exchange
 }
@@ -40,13 +40,18 @@ func newConn(c net.Conn) *conn {
 }
 
 // begin starts an exchange. It comes before the first byte of the request. lost, if there is one, is called when the
-// connection fails before the header of an answer is complete.
+// connection ends before the answer is known to.
 func (c *conn) begin(head bool, lost func()) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.wrote.Store(false)
 	c.began, c.lost = false, lost
 	c.framing.expect(head)
+	c.mu.Unlock()
+	select {
+	case <-c.ended: // while it was idle, and net/http does not know yet
+		c.lose()
+	default:
+	}
 }
 
 // state is what is known about a connection and the exchange on it.
@@ -88,13 +93,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lose tells the exchange that there will be no answer.
+// lose tells the exchange that nothing more of its answer will come.
 func (c *conn) lose() {
 	c.mu.Lock()
 	lost := c.lost
-	if c.framing.answered() {
-		lost = nil
-	}
 	c.mu.Unlock()
 	if lost != nil {
 		lost()
@@ -113,6 +115,9 @@ func (c *conn) follow(p []byte) (own int) {
 	defer c.mu.Unlock()
 	if !c.stray && c.wrote.Load() { // an answer to what was not asked yet is none
 		own = c.framing.follow(p)
+		if c.framing.state == betweenAnswers {
+			c.lost = nil // the answer is complete; an idle connection keeps nothing of its last exchange
+		}
 	}
 	c.began = c.began || own > 0
 	c.stray = c.stray || own < len(p)

@@ -62,7 +62,7 @@ type atEnd struct {
 
 func (a *atEnd) Read(p []byte) (int, error) {
 	n, err := a.Reader.Read(p)
-	if err == io.EOF { //nolint:errorlint // io.Reader's own
+	if err == io.EOF {
 		a.do()
 	}
 	return n, err
@@ -235,6 +235,28 @@ func TestATunnelEndsWithItsCaller(t *testing.T) {
 	}
 	if got := events.all(false); got != nil {
 		t.Errorf("the target was blamed: %q", got)
+	}
+}
+
+func TestTheEndOfATunnelSaysNothingAboutTheTarget(t *testing.T) {
+	t.Parallel()
+	target := raw(t, func(c *net.TCPConn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			_, _ = in.ReadByte()
+			_ = c.SetLinger(0)
+		}
+	})
+	u := start(t, upstream.Config{Targets: []string{target}, MaxFailures: 1}, nil)
+	reply, err := u.Send(upgrade(t.Context()), upstream.Options{Upgrade: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Response.Body.Close()
+	_, _ = io.WriteString(reply.Response.Body.(io.Writer), "x")
+	_, err = reply.Response.Body.Read(make([]byte, 1))
+	if f := failure(t, err); f.Cause != upstream.CauseReset || upstream.Out(u)[0] {
+		t.Errorf("%v, out %v", err, upstream.Out(u)[0])
 	}
 }
 

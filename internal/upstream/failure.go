@@ -10,8 +10,9 @@ import (
 // Cause says in one word why a target did not answer, for logs and metrics. The empty cause means success.
 type Cause string
 
-// The closed set of causes. Those up to CauseProtocol count against the health of a target, with one exception: a
-// connection that ends while the caller is still sending its body may have ended because of the caller.
+// The closed set of causes. Those up to CauseProtocol count against the health of a target. A connection that ends while
+// the caller is still sending its body, or while it reads the answer slowly, may have ended because of the caller, and a
+// tunnel ends as its users like: these do not count.
 const (
 	CauseResolve  Cause = "resolve"  // the target's name has no addresses
 	CauseConnect  Cause = "connect"  // no address accepted a connection in time
@@ -39,7 +40,7 @@ func (c Cause) blamesTarget() bool {
 }
 
 // Failure is the error of Send and of reading a response's body. Its text names addresses and is for the log alone.
-type Failure struct {
+type Failure struct { //nolint:errname // the word that logs and this package use; an Error is what is in it
 	Upstream string
 	Target   string // empty when no target was chosen
 	Cause    Cause

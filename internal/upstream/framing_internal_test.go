@@ -106,6 +106,7 @@ func consumed(data []byte, head bool) (n int, ok bool) {
 			return 0, false
 		}
 		_, err = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
 		switch {
 		case err != nil || response.StatusCode == http.StatusSwitchingProtocols:
 			return 0, false

@@ -99,6 +99,12 @@ type attempt struct {
 	stopped atomic.Pointer[error] // why the gateway itself ended the attempt
 	settled atomic.Bool           // RoundTrip has returned
 	guard   *time.Timer           // nil when net/http's own timeouts are enough
+
+	// What each attempt needs is allocated with it.
+	trace  httptrace.ClientTrace
+	url    url.URL
+	reply  Reply
+	answer replyBody
 }
 
 // stream is what an attempt knows about its HTTP/2 stream. The connection belongs to others as well.
@@ -107,8 +113,10 @@ type stream struct {
 	ready  chan struct{} // closed when there is a connection, or when none is needed any more
 	taken  bool          // ready is closed; used by the goroutine of RoundTrip alone
 	clear  *h2cConn      // the connection when it is without TLS; used as taken is
-	headed atomic.Bool   // the header was sent, or a part of it
-	began  atomic.Bool   // something of an answer came
+
+	connected bool        // there was a connection; used as taken is
+	headed    atomic.Bool // the header was sent, or a part of it
+	began     atomic.Bool // something of an answer came
 }
 
 // streamKey finds the stream in the context of a connection that is opened.
@@ -118,6 +126,15 @@ func (s *stream) take() {
 	if !s.taken {
 		s.taken = true
 		close(s.ready)
+	}
+}
+
+func (s *stream) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -151,31 +168,32 @@ func (a *attempt) send() (*Reply, *Failure) {
 	t.succeeded(&a.lease.ticket)
 	a.body.commit()
 	u.events.Attempt(u.config.Name, t.String(), "", a.retry, time.Since(began))
-	return newReply(a, response), nil
+	return a.replyWith(response), nil
 }
 
 // outgoing makes the request that net/http sends.
 func (a *attempt) outgoing() *http.Request {
 	t := a.lease.target
 	ctx := a.request.Context()
-	trace := &httptrace.ClientTrace{GotConn: a.gotConn}
+	a.trace.GotConn = a.gotConn
 	if a.body.some() {
-		trace.WroteRequest = func(info httptrace.WroteRequestInfo) { a.sent.Store(info.Err == nil) }
+		a.trace.WroteRequest = func(info httptrace.WroteRequestInfo) { a.sent.Store(info.Err == nil) }
 	} else {
 		a.sent.Store(true)
 	}
 	if a.upstream.config.Protocol == HTTP2 {
 		s := &stream{ready: make(chan struct{})}
-		trace.WroteHeaders = func() { s.headed.Store(true) }
-		trace.GotFirstResponseByte = func() { s.began.Store(true) }
+		a.trace.WroteHeaders = func() { s.headed.Store(true) }
+		a.trace.GotFirstResponseByte = func() { s.began.Store(true) }
 		ctx, s.cancel = context.WithCancelCause(context.WithValue(ctx, streamKey{}, s))
 		a.stream = s
 	}
-	out := a.request.WithContext(httptrace.WithClientTrace(ctx, trace))
-	out.URL = &url.URL{
+	a.url = url.URL{
 		Scheme: t.Scheme, Host: t.Authority, Opaque: t.BasePath + a.request.URL.Opaque,
 		RawQuery: a.request.URL.RawQuery, ForceQuery: a.request.URL.ForceQuery,
 	}
+	out := a.request.WithContext(httptrace.WithClientTrace(ctx, &a.trace))
+	out.URL = &a.url
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, 1
 	out.RequestURI, out.GetBody, out.Response, out.Close, out.TransferEncoding = "", nil, nil, false, nil
 	out.Body = http.NoBody
@@ -202,6 +220,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		a.stream.clear = c
 	}
 	if a.stream != nil {
+		a.stream.connected = true
 		a.stream.take()
 	}
 }

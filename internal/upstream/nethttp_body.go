@@ -202,17 +202,19 @@ const (
 	stalled
 )
 
-func newReply(a *attempt, r *http.Response) *Reply {
-	b := &replyBody{attempt: a, source: r.Body}
-	reply := &Reply{Response: r, Target: a.lease.target, body: b}
+// replyWith makes the reply out of net/http's response.
+func (a *attempt) replyWith(r *http.Response) *Reply {
+	b := &a.answer
+	b.attempt, b.source = a, r.Body
+	a.reply = Reply{Response: r, Target: a.lease.target, body: b}
 	if conn, ok := r.Body.(io.ReadWriteCloser); ok && r.StatusCode == http.StatusSwitchingProtocols {
 		b.tunnel = true
 		r.Body = &tunnel{replyBody: b, conn: conn, leave: context.AfterFunc(a.request.Context(), func() { a.stop(context.Canceled) })}
-		return reply
+		return &a.reply
 	}
 	b.pause.Store(int64(a.upstream.config.PauseTimeout))
 	r.Body = b
-	return reply
+	return &a.reply
 }
 
 // Read reads from the target.

@@ -74,10 +74,8 @@ const fromPeer = "received from peer"
 
 // streamCause says what an error of an HTTP/2 stream or connection means.
 func (a *attempt) streamCause(err error) Cause {
-	select {
-	case <-a.stream.ready:
-	default:
-		return CauseRequest
+	if !a.stream.connected {
+		return CauseRequest // net/http refused it before it looked for a connection
 	}
 	if c := a.stream.clear; c != nil && c.wrong.Load() {
 		return CauseProtocol

@@ -22,6 +22,8 @@ const (
 	pingTimeout       = 15 * time.Second
 	// keepAlive is the interval of TCP's own probes.
 	keepAlive = 30 * time.Second
+	// lateLeave is the moment after which an HTTP/2 connection does not count a stream any more that was given up.
+	lateLeave = 100 * time.Millisecond
 	// handOver is how long net/http may take to hand a new HTTP/2 connection to all that wait for one.
 	handOver = 20 * time.Millisecond
 	// expectContinue is how long a body waits for "100 Continue" before it is sent all the same.
@@ -79,10 +81,14 @@ func (p *pool) retire() {
 	p.http.CloseIdleConnections()
 }
 
-// done is called when a request has left its connection.
+// done is called when a request has left its connection. An HTTP/2 stream that was given up leaves a moment later.
 func (p *pool) done() {
-	if p.retired.Load() {
-		p.http.CloseIdleConnections()
+	if !p.retired.Load() {
+		return
+	}
+	p.http.CloseIdleConnections()
+	if p.http.HTTP2 != nil {
+		time.AfterFunc(lateLeave, p.http.CloseIdleConnections)
 	}
 }
 
@@ -102,19 +108,17 @@ func (t *Target) open(ctx context.Context) (net.Conn, error) {
 	select {
 	case t.opening <- struct{}{}:
 		defer func() { <-t.opening }()
-	case <-s.ready:
-		return nil, &openError{CauseConnect, errNotNeeded}
 	case <-ctx.Done():
 		return nil, &openError{CauseConnect, fmt.Errorf("waiting for another connection: %w", ctx.Err())}
 	}
-	if left := time.Until(t.opened.Add(handOver)); left > 0 {
-		patience := time.NewTimer(left)
-		defer patience.Stop()
-		select {
-		case <-s.ready:
-			return nil, &openError{CauseConnect, errNotNeeded}
-		case <-patience.C: // it was not for us, or its streams are taken
-		}
+	patience := time.NewTimer(time.Until(t.opened.Add(handOver)))
+	defer patience.Stop()
+	select {
+	case <-s.ready:
+	case <-patience.C: // the last one was not for us, or its streams are taken
+	}
+	if s.isReady() {
+		return nil, &openError{CauseConnect, errNotNeeded}
 	}
 	c, err := t.openNow(ctx)
 	if err == nil {

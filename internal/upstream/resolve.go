@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +169,7 @@ func (a *addresses) texts() []string {
 // last time are last.
 func (a *addresses) inTurn() []*address {
 	n := len(a.list)
-	start := int(a.turn.Add(1)-1) % n
+	start := int((a.turn.Add(1) - 1) % uint32(n)) //nolint:gosec // G115: at most maxAddresses
 	order := make([]*address, 0, n)
 	for _, failed := range []bool{false, true} {
 		for i := range n {
@@ -188,7 +187,7 @@ func (a *addresses) connect(ctx context.Context, dialer *net.Dialer) (net.Conn, 
 	order := a.inTurn()
 	var first error
 	for i, next := range order {
-		if len(order) == 0 || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			break
 		}
 		c, err := next.connect(ctx, dialer, len(order)-i)
@@ -203,7 +202,7 @@ func (a *addresses) connect(ctx context.Context, dialer *net.Dialer) (net.Conn, 
 	case first == nil:
 		return nil, ctx.Err()
 	case len(order) > 1:
-		return nil, fmt.Errorf("%w, and none of the other addresses (%s in all)", first, strconv.Itoa(len(order)))
+		return nil, fmt.Errorf("%w, and none of the other addresses (%d in all)", first, len(order))
 	}
 	return nil, first
 }

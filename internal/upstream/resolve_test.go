@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"sync"
@@ -141,9 +142,15 @@ func TestConnectionsSpreadOverTheAddressesAndPassOverDeadOnes(t *testing.T) {
 	z.set(nil, "127.0.0.9", "127.0.0.1", "127.0.0.2") // nobody listens at the first
 	u := named(t, &z, upstream.Config{Targets: []string{"http://backend.test:" + port}}, nil)
 	got := map[string]int{}
+	var dead atomic.Int32
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectStart: func(_, address string) {
+		if strings.HasPrefix(address, "127.0.0.9:") {
+			dead.Add(1)
+		}
+	}})
 	var open []*upstream.Reply
 	for range 20 {
-		reply, err := u.Send(request(t.Context(), http.MethodGet, "/x", nil), upstream.Options{})
+		reply, err := u.Send(request(ctx, http.MethodGet, "/x", nil), upstream.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,6 +166,9 @@ func TestConnectionsSpreadOverTheAddressesAndPassOverDeadOnes(t *testing.T) {
 	}
 	if got["127.0.0.1"] < 5 || got["127.0.0.2"] < 5 {
 		t.Errorf("the connections went to %v", got)
+	}
+	if n := dead.Load(); n != 1 {
+		t.Errorf("the address where nobody listens was tried %d times", n)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestARequestIsRepeatedWhereThatIsSafeAndNowhereElse(t *testing.T) {
 				t.Run(b.name+" "+method+" "+body, func(t *testing.T) {
 					t.Parallel()
 					var atBad, atGood atomic.Int32
-					good := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					good := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 						got, _ := io.ReadAll(r.Body)
 						if string(got) != body {
 							t.Errorf("the second target got the body %q", got)
@@ -80,9 +80,11 @@ func TestARequestIsRepeatedWhereThatIsSafeAndNowhereElse(t *testing.T) {
 						atGood.Add(1)
 					})
 					var events recorder
-					u, err := upstream.NewWithLookup(upstream.Config{
-						Name: "u", Targets: []string{b.url(t, &atBad), good}, ResponseTimeout: 100 * time.Millisecond,
-					}, &events, find)
+					config := upstream.Config{Name: "u", Targets: []string{b.url(t, &atBad), good}}
+					if b.cause == upstream.CauseTimeout {
+						config.ResponseTimeout = 100 * time.Millisecond
+					}
+					u, err := upstream.NewWithLookup(config, &events, find)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -189,11 +191,15 @@ func TestAnUnreadBodyIsClosedOnceWhateverHappens(t *testing.T) {
 		"a target that is gone and one not": {gone(t), backend(t, "a")},
 		"a target that answers early":       {raw(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))},
 		"a target that dies":                {raw(t, answer(""))},
+		"a target that does not want it":    {raw(t, answer("HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))},
 	} {
 		u := start(t, upstream.Config{Targets: targets}, nil)
 		body := &closing{Reader: strings.NewReader("a body")}
 		r := request(t.Context(), http.MethodPost, "/x", nil)
 		r.Body, r.ContentLength = body, 6
+		if strings.Contains(name, "want") {
+			r.Header.Set("Expect", "100-continue")
+		}
 		_, _ = exchange(t, u, r)
 		until(t, name+": closing the body", func() bool { return body.closed.Load() > 0 })
 		if n := body.closed.Load(); n != 1 {
@@ -235,5 +241,25 @@ func TestAStaleConnectionIsNoFailure(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"attempt ok false", "attempt ok false"}, events.all(true)); d != "" || served.Load() != 3 {
 		t.Errorf("%d requests; events: %s", served.Load(), d)
+	}
+}
+
+func TestAConnectionThatWasUsedBeforeIsRepeatedAsAFreshOneIs(t *testing.T) {
+	t.Parallel()
+	fickle := raw(t, func(c *net.TCPConn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			_, _ = http.ReadRequest(in)
+		}
+	})
+	var events recorder
+	u := start(t, upstream.Config{Targets: []string{fickle, serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })}}, &events)
+	for range 3 { // to the first, to the second, and again to the first
+		if body, err := exchange(t, u, request(t.Context(), http.MethodPut, "/x", nil)); body != "ok" {
+			t.Errorf("%q, %v", body, err)
+		}
+	}
+	if d := cmp.Diff([]string{"attempt ok false", "attempt ok false", "attempt reset false", "attempt ok true"}, events.all(true)); d != "" {
+		t.Errorf("events: %s", d)
 	}
 }

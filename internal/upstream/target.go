@@ -19,6 +19,7 @@ type Target struct {
 	Authority string // host, with a port where the URL has one
 	BasePath  string // put before the request's path; never ends in a slash, so it is "" for the root
 
+	text     string // what String returns
 	upstream *Upstream
 	tls      *tls.Config // nil for http
 	names    *names
@@ -30,7 +31,7 @@ type Target struct {
 }
 
 // String returns the target as a URL.
-func (t *Target) String() string { return t.Scheme + "://" + t.Authority + t.BasePath }
+func (t *Target) String() string { return t.text }
 
 func newTarget(u *Upstream, text string, find lookupFunc) (*Target, error) {
 	parsed, err := url.Parse(text)
@@ -54,6 +55,7 @@ func newTarget(u *Upstream, text string, find lookupFunc) (*Target, error) {
 		upstream: u,
 		health:   health{max: u.config.MaxFailures, recovery: u.config.Recovery},
 	}
+	t.text = t.Scheme + "://" + t.Authority + t.BasePath
 	t.names = &names{
 		host: parsed.Hostname(), port: port, find: find, changed: t.moved,
 		timeout: u.config.ConnectTimeout, every: u.config.ResolveEvery,

@@ -102,8 +102,8 @@ func (c *Config) equal(o *Config) bool {
 		c.QueueTimeout == o.QueueTimeout && c.MaxIdle == o.MaxIdle && c.Max == o.Max && c.ResolveEvery == o.ResolveEvery
 }
 
-// withDefaults returns the configuration with every zero replaced that stands for a default.
-func (c Config) withDefaults() Config {
+// fill replaces every zero that stands for a default.
+func (c *Config) fill() {
 	c.MaxFailures, c.Recovery = or(c.MaxFailures, DefaultMaxFailures), or(c.Recovery, DefaultRecovery)
 	c.ConnectTimeout = or(c.ConnectTimeout, DefaultConnectTimeout)
 	c.ResponseTimeout = or(c.ResponseTimeout, DefaultResponseTimeout)
@@ -111,11 +111,7 @@ func (c Config) withDefaults() Config {
 	c.IdleTimeout = or(c.IdleTimeout, DefaultIdleTimeout)
 	c.QueueTimeout = or(c.QueueTimeout, DefaultQueueTimeout)
 	c.MaxIdle = or(c.MaxIdle, DefaultMaxIdle)
-	if c.Max > 0 {
-		c.MaxIdle = min(c.MaxIdle, c.Max)
-	}
 	c.ResolveEvery = or(c.ResolveEvery, DefaultResolveEvery)
-	return c
 }
 
 func or[T comparable](value, fallback T) T {
@@ -146,8 +142,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// Events is told what happens to the targets. The methods are called from the goroutines that carry requests, several at
-// a time, so they have to be quick and must not call back. upstream and target are the names as configured and few.
+// Events is told what happens to the targets. The methods are called from the goroutines that carry requests and from
+// those that resolve names, several at a time, so they have to be quick and must not call back. upstream and target are the names as configured and few.
 type Events interface {
 	// TargetDown says that MaxFailures in a row took the target out, and what the last of them was.
 	TargetDown(upstream, target string, cause Cause)
@@ -196,7 +192,8 @@ func newUpstream(config Config, events Events, find lookupFunc) (*Upstream, erro
 		return nil, fmt.Errorf("upstream %q: %w", config.Name, err)
 	}
 	config.Targets, config.PinSPKI = slices.Clone(config.Targets), slices.Clone(config.PinSPKI)
-	u := &Upstream{given: config, config: config.withDefaults(), events: events}
+	u := &Upstream{given: config, config: config, events: events}
+	u.config.fill()
 	if events == nil {
 		u.events = silent{}
 	}

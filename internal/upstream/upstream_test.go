@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -269,5 +270,23 @@ func TestAClosedUpstreamServesOnAndKeepsNothing(t *testing.T) {
 			t.Errorf("a request after Close got %q, %v", body, err)
 		}
 		until(t, "the end of the connection that was made afterwards", func() bool { return open() == 0 })
+	}
+}
+
+func TestAClosedUpstreamKeepsNothingOfARequestThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	for protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		arrived := make(chan struct{})
+		address, open := handling(t, protocol == 1, func(_ http.ResponseWriter, r *http.Request) {
+			close(arrived)
+			<-r.Context().Done()
+		})
+		u := start(t, upstream.Config{Targets: []string{address}, Protocol: upstream.Protocol(protocol)}, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-arrived; u.Close(); cancel() }()
+		if _, err := exchange(t, u, request(ctx, http.MethodGet, "/x", nil)); failure(t, err).Cause != upstream.CauseCanceled {
+			t.Error(err)
+		}
+		until(t, "the end of its connection", func() bool { return open() == 0 })
 	}
 }
