@@ -63,7 +63,7 @@ type record struct {
 // record writes the access record of one request. Values that a caller chose are quoted by the handler; the query and the
 // headers are left out because they hold secrets.
 func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
-	if !s.access.records(o) {
+	if !s.access.records(o) && r.failure == "" {
 		return
 	}
 	verdict := "allow"

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,6 +36,8 @@ type conn struct {
 	evidence   *evidence
 
 	protocol atomic.Pointer[protocol] // nil until HTTP is spoken on it
+	goAway   atomic.Pointer[func()]   // HTTP/2: ends the connection with the requests that it has; nil until it is served
+	mistakes atomic.Int64             // HTTP/2: errors of the client that net/http answered by itself
 	requests atomic.Int64             // that came to the handler
 	running  atomic.Int64             // of them, those that have not ended
 	rested   atomic.Int64             // when the last one ended, in nanoseconds since 1970; 0 before
@@ -45,9 +48,8 @@ type conn struct {
 
 // protocol is HTTP on a connection, of either version.
 type protocol struct {
-	http1  *wire.HTTP1 // nil with HTTP/2
-	http2  *wire.HTTP2 // nil with HTTP/1
-	goAway func()      // HTTP/2: ends the connection with the requests that it has
+	http1 *wire.HTTP1 // nil with HTTP/2
+	http2 *wire.HTTP2 // nil with HTTP/1
 }
 
 // profileKey identifies the TLS profile of the handshake across generations.
@@ -147,26 +149,37 @@ func (c *conn) CloseWrite() error {
 func (c *conn) retire(cause metrics.CloseCause) {
 	c.blame(cause)
 	c.retiring.Store(true)
-	if p := c.protocol.Load(); p != nil && p.goAway != nil {
-		p.goAway()
+	if c.requests.Load() > 0 { // a client that has just connected is told with its first answer
+		c.leave()
 	}
 }
 
-// dismiss ends an HTTP/1 connection as soon as no request runs on it.
+// leave says GOAWAY on a connection that speaks HTTP/2 and is served by now.
+func (c *conn) leave() {
+	if goAway := c.goAway.Load(); goAway != nil {
+		(*goAway)()
+	}
+}
+
+// dismiss ends a connection as soon as no request runs on it.
 func (c *conn) dismiss() {
+	c.leave()
 	if p := c.protocol.Load(); p != nil && p.http1 != nil {
 		p.http1.Retire()
 	}
 }
 
-// speaks tells the connection which version of HTTP it has; a connection that was retired before is retired again, because
-// now there is somebody to say it.
-func (c *conn) speaks(p *protocol) {
-	c.protocol.Store(p)
-	if c.retiring.Load() {
-		c.retire(metrics.ClosedDrain)
+// mistook counts an error of the client that net/http answers by itself, such as a request with a malformed field. Each
+// costs little, so a client may make some; one that makes nothing else is ended.
+func (c *conn) mistook(kind string) {
+	c.metrics.HTTP2Error(kind)
+	if c.mistakes.Add(1) > mistakesPerFrame*int64(c.bounds.MaxControlFrames) {
+		c.end(metrics.ClosedAbuse)
 	}
 }
+
+// mistakesPerFrame is how many mistakes a connection may make for each control frame a second that it may send.
+const mistakesPerFrame = 5
 
 // aged reports whether a connection is so old that it should end with this request.
 func (c *conn) aged(now time.Time) bool {
@@ -178,7 +191,6 @@ type connTable struct {
 	mu        sync.Mutex
 	open      map[*conn]struct{}
 	byAddress map[netip.Addr]int
-	listener  *listener     // of the newest connection
 	empty     chan struct{} // closed when the last one ends; nil when nobody waits
 }
 
@@ -198,7 +210,6 @@ func (t *connTable) add(c *conn, l *listener) (cause metrics.RefusalCause, full 
 	}
 	t.open[c] = struct{}{}
 	t.byAddress[c.address]++
-	t.listener = l
 	return 0, false
 }
 
@@ -216,13 +227,6 @@ func (t *connTable) remove(c *conn) {
 		close(t.empty)
 		t.empty = nil
 	}
-}
-
-// lastListener is the listener of the newest connection, nil before the first.
-func (t *connTable) lastListener() *listener {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.listener
 }
 
 // all returns the open connections.
@@ -278,10 +282,22 @@ func (t *connTable) drain(ctx context.Context) error {
 	}
 }
 
-// closeAll cuts what is left.
+// recordTime is how long the handlers of connections that were cut may take to notice and to write their records.
+const recordTime = 2 * time.Second
+
+// closeAll cuts what is left, and waits for the records of what was cut.
 func (t *connTable) closeAll() {
-	for _, c := range t.all() {
+	left := t.all()
+	for _, c := range left {
 		c.end(metrics.ClosedDrain)
+	}
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(recordTime); time.Now().Before(deadline); {
+		if !slices.ContainsFunc(left, func(c *conn) bool { return c.running.Load() > 0 }) {
+			return
+		}
+		<-look.C
 	}
 }
 

@@ -98,6 +98,11 @@ func (g *Gateway) Swap(next *Snapshot) error {
 	previous := g.snapshot.Swap(next)
 	for address, s := range fresh {
 		g.sockets[address] = s
+	}
+	for address, l := range next.listeners {
+		g.sockets[address].name.Store(&l.name)
+	}
+	for _, s := range fresh {
 		s.start()
 	}
 	g.retire(next)

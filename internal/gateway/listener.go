@@ -31,7 +31,8 @@ type socket struct {
 	tls      *tls.Config // only chooses the profile
 	server   server
 
-	accepting chan struct{} // closed when accepting has ended
+	name      atomic.Pointer[string] // of the listener that it has, or had
+	accepting chan struct{}          // closed when accepting has ended
 	closing   atomic.Bool
 	conns     connTable
 	ctx       context.Context //nolint:containedctx // it ends the handshakes, which belong to nobody's call
@@ -53,6 +54,18 @@ func (s *socket) start() { go s.accept() }
 // backlogGrace is how long a socket that is being closed still takes connections that the system has completed already:
 // their clients have seen an open port.
 const backlogGrace = 50 * time.Millisecond
+
+// current returns the socket's listener in a snapshot. One that has another address now keeps its connections: what they
+// may is judged by its present rules. It is nil for a listener that is gone.
+func (s *socket) current(snapshot *Snapshot) *listener {
+	if l := snapshot.listeners[s.address]; l != nil {
+		return l
+	}
+	if name := s.name.Load(); name != nil {
+		return snapshot.byName[*name]
+	}
+	return nil
+}
 
 // close ends accepting, and waits for that; requests go on.
 func (s *socket) close() error {
@@ -108,12 +121,9 @@ func (s *socket) accept() {
 // admit counts a new connection and brings it through its handshake, in a goroutine of its own so that a slow one delays
 // nobody.
 func (s *socket) admit(raw *net.TCPConn) {
-	l := s.g.snapshot.Load().listeners[s.address]
-	if l == nil && s.closing.Load() {
-		l = s.conns.lastListener() // it was just removed: who found the port open is served once more
-	}
+	l := s.current(s.g.snapshot.Load())
 	if l == nil {
-		_ = raw.Close()
+		_ = raw.Close() // the listener was just removed
 		return
 	}
 	c := &conn{Conn: raw, socket: s, bounds: &l.bounds, born: time.Now(), metrics: s.g.metrics.Listener(l.name)}
@@ -227,10 +237,7 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 	if err != nil {
 		return nil, fmt.Errorf("server name: %w", err)
 	}
-	l := s.g.snapshot.Load().listeners[s.address]
-	if l == nil {
-		l = s.conns.lastListener() // removed while this connection was on its way
-	}
+	l := s.current(s.g.snapshot.Load())
 	if l == nil || !l.tls {
 		return nil, errors.New("the listener speaks TLS no longer")
 	}
@@ -281,10 +288,10 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
 }
 
-// listenerName is the name of the listener that the socket has now, empty when it was removed.
+// listenerName is the name of the listener that the socket has, or had.
 func (s *socket) listenerName() string {
-	if l := s.g.snapshot.Load().listeners[s.address]; l != nil {
-		return l.name
+	if name := s.name.Load(); name != nil {
+		return *name
 	}
 	return ""
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +63,7 @@ func (h *handler) server(p *http.Protocols) *http.Server {
 // serveHTTP1 serves a connection that speaks HTTP/1; inner is its decrypted side. It returns at once.
 func (s server) serveHTTP1(c *conn, inner net.Conn) {
 	w := wire.NewHTTP1(inner, wireLimits(c.bounds))
-	c.speaks(&protocol{http1: w})
+	c.protocol.Store(&protocol{http1: w})
 	_ = s.http1.Serve(&single{conn: &clientConn{Conn: w, conn: c}}) // ends with the one connection it accepts, which is no error
 }
 
@@ -82,12 +84,17 @@ func (s server) serveHTTP2(c *conn, inner net.Conn) {
 		SendPingTimeout:               pingAfter,
 		PingTimeout:                   pingWait,
 		WriteByteTimeout:              c.bounds.SendTimeout,
-		CountError:                    c.metrics.HTTP2Error,
+		CountError:                    c.mistook,
 	}
+	c.protocol.Store(&protocol{http2: w})
+	_ = own.Serve(&single{conn: &clientConn{Conn: w, conn: c}})
 	ended, end := context.WithCancel(context.Background())
 	end()
-	c.speaks(&protocol{http2: w, goAway: func() { _ = own.Shutdown(ended) }}) // it says GOAWAY, and does not wait
-	_ = own.Serve(&single{conn: &clientConn{Conn: w, conn: c}})
+	goAway := func() { _ = own.Shutdown(ended) } // it says GOAWAY, and does not wait
+	c.goAway.Store(&goAway)                      // not before: a server that was shut down would accept nobody
+	if c.retiring.Load() {
+		c.retire(metrics.ClosedDrain)
+	}
 }
 
 // wireLimits are the bounds that package wire holds.
@@ -125,6 +132,15 @@ func (l *single) Addr() net.Addr { return nil }
 type clientConn struct {
 	net.Conn
 	conn *conn
+}
+
+// Read implements net.Conn, and notices who ended the connection.
+func (c *clientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, io.EOF) && !c.conn.retiring.Load() && c.conn.likely() == metrics.ClosedOther {
+		c.conn.blame(metrics.ClosedByClient)
+	}
+	return n, err
 }
 
 // CloseWrite lets net/http close gently.
@@ -166,22 +182,25 @@ type exchange struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	snapshot := h.g.snapshot.Load()
-	l := snapshot.listeners[h.address]
-	gone := c == nil
-	if gone {
+	var l *listener
+	if c != nil {
+		l = c.socket.current(snapshot)
+	} else {
 		c = &conn{}
 	}
-	if l == nil && !gone {
-		l = c.socket.conns.lastListener() // it was removed; its connections end with the requests that they have
-	}
-	if l == nil {
-		gone, l = true, &listener{address: h.address}
+	gone := l == nil // it was removed: its connections end with the requests that they have
+	if gone {
+		l = &listener{address: h.address}
 	}
 	ordinal := c.began()
 	defer c.ended()
 	c.metrics.RequestBegan()
 	x := &exchange{g: h.g, snapshot: snapshot, conn: c, request: r}
-	x.out = newResponse(w, x.sendTimeout())
+	x.out = newResponse(w, x.sendTimeout(), func() {
+		if r.ProtoMajor == 1 {
+			c.blame(metrics.ClosedSendTimeout)
+		}
+	})
 	x.control = x.out.control
 	x.view = newView(c, l, r, h.g.clock.Now())
 	x.upgrade, x.websocket = r.ProtoMajor == 1 && wantsWebSocket(r.Header), extendedConnect(r)
@@ -251,6 +270,9 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 	}
 	if other, ok := r.Header["Host"]; ok && (len(other) > 1 || !strings.EqualFold(other[0], r.Host)) {
 		return refused(decision.RequestMalformed, 0, "the field Host says something else than :authority (RFC 9113, section 8.3.1)")
+	}
+	if lengths := r.Header["Content-Length"]; len(lengths) > 1 || len(lengths) == 1 && lengths[0] != strconv.FormatInt(r.ContentLength, 10) {
+		return refused(decision.RequestMalformed, 0, "there are two lengths, or one that the request does not have (RFC 9113, section 8.1.1)")
 	}
 	fields, size := 0, len(r.Method)+len(r.RequestURI)+len(r.Host)
 	for name, values := range r.Header {

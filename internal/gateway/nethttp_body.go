@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,8 @@ func (b *requestBody) took(n int, err error, blocked time.Duration) (int, error)
 func (b *requestBody) broke(err error) {
 	violation, malformed := errors.AsType[*wire.BodyError](errors.Join(err, b.violation()))
 	switch {
+	case strings.Contains(err.Error(), "declared a Content-Length"): // net/http's HTTP/2 has no type for it
+		b.fail(decision.RequestMalformed, 0, "the body is not as long as its Content-Length")
 	case malformed:
 		b.fail(reasonOf(violation.Problem.Kind), violation.Problem.Status, violation.Problem.Detail)
 	case b.ended, b.closed:
@@ -174,11 +177,18 @@ type response struct {
 	watch   watchdog
 }
 
-func newResponse(w http.ResponseWriter, timeout time.Duration) *response {
+// newResponse watches what is written to w; slow is called before a client that takes nothing is cut.
+func newResponse(w http.ResponseWriter, timeout time.Duration, slow func()) *response {
 	out := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
-	out.watch.end = func() { _ = out.control.SetWriteDeadline(time.Unix(1, 0)) } // every connection of ours can
+	out.watch.end = func() {
+		slow()
+		out.interrupt()
+	}
 	return out
 }
+
+// interrupt ends what waits for the client to take something.
+func (w *response) interrupt() { _ = w.control.SetWriteDeadline(time.Unix(1, 0)) } // every connection of ours can
 
 func (w *response) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {

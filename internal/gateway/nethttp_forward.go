@@ -286,7 +286,6 @@ func (x *exchange) notDelivered() {
 	case x.stream.verdict() != "":
 		x.cut(x.stream.verdict())
 	case x.out.watch.expired():
-		x.conn.blame(metrics.ClosedSendTimeout)
 		x.cut("the client took longer than send_timeout to receive the answer")
 	default:
 		x.cut("the client closed the connection")

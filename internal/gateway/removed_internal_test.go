@@ -27,7 +27,7 @@ func TestAPanicIsAnInternalErrorAndIsLogged(t *testing.T) {
 	found[0].bindings[0].mode = config.ModeNone
 	found[0].upstream = nil // what must never happen
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/0/", http.NoBody)
-	request = request.WithContext(context.WithValue(request.Context(), connKey{}, &conn{}))
+	request = request.WithContext(context.WithValue(request.Context(), connKey{}, &conn{socket: &socket{g: g, address: "127.0.0.1:0"}}))
 	answer := httptest.NewRecorder()
 	(&handler{g: g, address: "127.0.0.1:0"}).ServeHTTP(answer, request)
 	if answer.Code != http.StatusInternalServerError || !strings.Contains(answer.Body.String(), "internal_error") {

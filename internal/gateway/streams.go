@@ -70,7 +70,7 @@ func (s *stream) end(why, label string) {
 		s.unblock()
 		return
 	}
-	s.x.out.watch.end() // a client that takes nothing is not waited for
+	s.x.out.interrupt() // a client that takes nothing is not waited for
 }
 
 func (l *streams) add(s *stream) {
@@ -126,7 +126,7 @@ func (g *Gateway) review(since time.Duration) {
 			s.end("nothing was sent in either direction for stream_idle_timeout", "idle")
 			continue
 		}
-		l := snapshot.listeners[x.view.listener.address]
+		l := x.conn.socket.current(snapshot)
 		if l == nil {
 			continue // it was removed: the stream ends with its connection, at the end of the drain
 		}

@@ -116,7 +116,39 @@ func (a *attempt) distrusts(r *http.Response) error {
 	case r.StatusCode < 200 || r.StatusCode > 599:
 		return fmt.Errorf("the status %d is none", r.StatusCode)
 	}
+	for name, values := range r.Header {
+		if !isToken(name) {
+			return fmt.Errorf("the field name %q is none", name)
+		}
+		for _, value := range values {
+			if !isFieldValue(value) {
+				return fmt.Errorf("the field %s holds a control character", name)
+			}
+		}
+	}
 	return nil
+}
+
+// isToken reports whether a text is a field name (RFC 9110, section 5.1). net/http takes one with a blank for a name, too.
+func isToken(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return text != ""
+}
+
+// isFieldValue reports whether a text is a field value (RFC 9110, section 5.5).
+func isFieldValue(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // causeOfBody says what an error of a response's body means.
