@@ -28,7 +28,7 @@ changes; a configuration that is wrong changes nothing and the log says why. Log
 			stop := reloadOnHangup(reload)
 			defer stop()
 			o.Log, o.Reload, o.Version = cmd.OutOrStdout(), reload, readVersion().Version
-			o.Logger = slog.SetDefault // net/http says some things to the default log only
+			o.Logger = slog.SetDefault //nolint:forbidigo // net/http says some things to the default log only
 			return refusedIfInvalid(daemon.Run(cmd.Context(), o))
 		},
 	}

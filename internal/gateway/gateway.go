@@ -96,9 +96,7 @@ func (g *Gateway) Swap(next *Snapshot) error {
 	next.reporter.gateway.Store(g)
 	g.metrics.Retain(next.names()) // before anything of the snapshot can count
 	previous := g.snapshot.Swap(next)
-	for address, s := range fresh {
-		g.sockets[address] = s
-	}
+	maps.Copy(g.sockets, fresh)
 	for address, l := range next.listeners {
 		g.sockets[address].name.Store(&l.name)
 	}
@@ -184,7 +182,9 @@ func (g *Gateway) listen(address string, next *Snapshot) (*net.TCPListener, erro
 }
 
 func listenTCP(address string, control func(network, address string, c syscall.RawConn) error) (*net.TCPListener, error) {
-	l, err := (&net.ListenConfig{Control: control}).Listen(context.Background(), "tcp", address)
+	config := &net.ListenConfig{Control: control}
+	config.SetMultipathTCP(false) // its sockets cannot be quietened
+	l, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -51,10 +51,6 @@ func newSocket(g *Gateway, address string, l *net.TCPListener) *socket {
 // start begins to accept; the goroutine ends with close.
 func (s *socket) start() { go s.accept() }
 
-// backlogGrace is how long a socket that is being closed still takes connections that the system has completed already:
-// their clients have seen an open port.
-const backlogGrace = 50 * time.Millisecond
-
 // current returns the socket's listener in a snapshot. One that has another address now keeps its connections: what they
 // may is judged by its present rules. It is nil for a listener that is gone.
 func (s *socket) current(snapshot *Snapshot) *listener {
@@ -67,13 +63,24 @@ func (s *socket) current(snapshot *Snapshot) *listener {
 	return nil
 }
 
+// How long a socket that is being closed still takes connections that the system has completed already: when nothing more
+// arrives for it, and when that could not be had.
+const (
+	quietGrace = 5 * time.Millisecond
+	noisyGrace = 50 * time.Millisecond
+)
+
 // close ends accepting, and waits for that; requests go on.
 func (s *socket) close() error {
 	if s.closing.Swap(true) {
 		<-s.accepting
 		return nil
 	}
-	err := s.listener.SetDeadline(time.Now().Add(backlogGrace))
+	grace := quietGrace
+	if quieten(s.listener) != nil {
+		grace = noisyGrace
+	}
+	err := s.listener.SetDeadline(time.Now().Add(grace))
 	<-s.accepting
 	return errors.Join(err, s.listener.Close())
 }

@@ -21,7 +21,7 @@ type requestBody struct {
 	source    io.ReadCloser
 	violation func() error // what package wire found in the body, nil for nothing: net/http does not pass on all of it
 	read      atomic.Int64
-	watch  watchdog
+	watch     watchdog
 
 	mu       sync.Mutex
 	max      int64 // bytes; 0 for no limit
