@@ -20,7 +20,10 @@ func runCommand() *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Run the gateway",
 		Long: `Run serves the configuration until it is interrupted. It loads it again on SIGHUP and when one of its files
-changes; a configuration that is wrong changes nothing and the log says why. Log lines go to standard output.`,
+changes; a configuration that is wrong changes nothing and the log says why. Log lines go to standard output.
+
+SIGTERM and SIGINT end it in order: /readyz says no, everything is served for shutdown.delay, nobody new is accepted, and
+requests may go on for shutdown.drain. A second signal ends it at once.`,
 		Example: "  sallyport run --config sallyport.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

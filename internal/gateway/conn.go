@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,6 +43,7 @@ type conn struct {
 	running  atomic.Int64             // of them, those that have not ended
 	rested   atomic.Int64             // when the last one ended, in nanoseconds since 1970; 0 before
 	retiring atomic.Bool              // answers say that no further request is wanted
+	severed  atomic.Pointer[string]   // why the gateway closed it over its requests; nil when it did not
 	cause    atomic.Uint32            // a metrics.CloseCause: why it is being closed; 0 when nobody has said
 	closed   sync.Once
 }
@@ -173,6 +175,9 @@ func (c *conn) dismiss() {
 // costs little, so a client may make some; one that makes nothing else is ended.
 func (c *conn) mistook(kind string) {
 	c.metrics.HTTP2Error(kind)
+	if strings.Contains(kind, "too_many_early_resets") { // net/http ends the connection
+		c.blame(metrics.ClosedAbuse)
+	}
 	if c.mistakes.Add(1) > mistakesPerFrame*int64(c.bounds.MaxControlFrames) {
 		c.end(metrics.ClosedAbuse)
 	}
@@ -285,20 +290,23 @@ func (t *connTable) drain(ctx context.Context) error {
 // recordTime is how long the handlers of connections that were cut may take to notice and to write their records.
 const recordTime = 2 * time.Second
 
-// closeAll cuts what is left, and waits for the records of what was cut.
-func (t *connTable) closeAll() {
+// closeAll cuts what is left, waits for the records of what was cut, and says how many connections there were.
+func (t *connTable) closeAll() (cut int) {
 	left := t.all()
+	why := "the gateway closed the connection: the time to drain was over"
 	for _, c := range left {
+		c.severed.Store(&why)
 		c.end(metrics.ClosedDrain)
 	}
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for deadline := time.Now().Add(recordTime); time.Now().Before(deadline); {
 		if !slices.ContainsFunc(left, func(c *conn) bool { return c.running.Load() > 0 }) {
-			return
+			break
 		}
 		<-look.C
 	}
+	return len(left)
 }
 
 // clientAddress is by what the connections of one client are counted: its IPv4 address, or the network of 64 bits that an

@@ -96,9 +96,12 @@ func (s *socket) abandon() error {
 func (s *socket) drain(ctx context.Context) error {
 	err := s.conns.drain(ctx)
 	s.cancel()
-	s.conns.closeAll()
+	cut := s.conns.closeAll()
 	s.server.close()
-	return err
+	if err != nil {
+		return fmt.Errorf("listener %q: %d connections were closed when the time to drain was over", s.listenerName(), cut)
+	}
+	return nil
 }
 
 func (s *socket) accept() {
@@ -183,10 +186,10 @@ func (s *socket) plain(c *conn, l *listener) {
 		s.server.serveHTTP1(c, c)
 		return
 	}
-	isHTTP2, replay, err := wire.Preface(c, time.Now().Add(c.bounds.HeaderTimeout))
+	isHTTP2, replay, err := wire.Preface(c, time.Now().Add(c.bounds.IdleTimeout))
 	switch {
 	case err != nil:
-		c.end(metrics.ClosedHeaderTimeout)
+		c.end(metrics.ClosedIdle)
 	case isHTTP2:
 		s.server.serveHTTP2(c, replay)
 	default:

@@ -259,7 +259,7 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 		if bad, problem := p.http1.Problem(); problem != nil && bad == ordinal {
 			x.view.method, x.view.target, x.view.authority = "", "", "" // they are the substitute's
 			x.conn.blame(closeCause(problem.Kind))
-			return refused(reasonOf(problem.Kind), problem.Status, problem.Detail)
+			return refused(reasonOf(problem.Kind), problem.Status, x.limited(problem))
 		}
 	}
 	if !l.speaks(r, x.conn.overTLS) {
@@ -290,6 +290,20 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 		return refused(decision.RequestTooLarge, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header has more fields than max_header_fields: %d", b.MaxHeaderFields))
 	}
 	return passes, 0
+}
+
+// limited says which limit of the document a head went beyond.
+func (x *exchange) limited(p *wire.Problem) string {
+	switch b := x.conn.bounds; p.Kind {
+	case wire.TargetTooLong:
+		return fmt.Sprintf("the request target is longer than max_target_size: %d bytes", b.MaxTargetSize)
+	case wire.HeaderTooLarge:
+		return fmt.Sprintf("%s (max_header_size: %d bytes, max_header_fields: %d)", p.Detail, b.MaxHeaderSize, b.MaxHeaderFields)
+	case wire.TooSlow:
+		return fmt.Sprintf("%s (header_timeout: %s)", p.Detail, b.HeaderTimeout)
+	case wire.Malformed, wire.Unsupported:
+	}
+	return p.Detail
 }
 
 // fieldOverhead is what HTTP/2 counts for each field besides its text (RFC 9113, section 6.5.2).

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -93,7 +94,7 @@ func (b *requestBody) took(n int, err error, blocked time.Duration) (int, error)
 	b.reading = false
 	total := b.read.Add(int64(n))
 	if b.max > 0 && total > b.max {
-		b.fail(decision.RequestTooLarge, 0, "the body is larger than max_body_size")
+		b.fail(decision.RequestTooLarge, 0, fmt.Sprintf("the body is larger than max_body_size: %d bytes", b.max))
 		return 0, b.err
 	}
 	if b.rate > 0 {

@@ -288,8 +288,18 @@ func (x *exchange) notDelivered() {
 	case x.out.watch.expired():
 		x.cut("the client took longer than send_timeout to receive the answer")
 	default:
-		x.cut("the client closed the connection")
+		x.left()
 	}
+}
+
+// left cuts a response whose reader is gone, or was sent away.
+func (x *exchange) left() {
+	if severed := x.conn.severed.Load(); severed != nil {
+		x.out.status = 0 // nobody got an answer, and it was not the client who left
+		x.cut(*severed)
+		return
+	}
+	x.cut("the client closed the connection")
 }
 
 // notRead cuts a response whose rest does not come.
@@ -298,9 +308,12 @@ func (x *exchange) notRead(err error) {
 	case x.stream.verdict() != "":
 		x.cut(x.stream.verdict())
 	case x.request.Context().Err() != nil:
-		x.cut("the client closed the connection")
+		x.left()
 	default:
-		x.cut(fmt.Sprintf("upstream %q, target %s: %v", x.outcome.api.upstream.Name(), x.record.target, err))
+		x.cut(err.Error())
+		if failure, ok := errors.AsType[*upstream.Failure](err); ok {
+			x.g.metrics.Target(failure.Upstream, failure.Target).Broke(string(failure.Cause))
+		}
 	}
 }
 
@@ -318,11 +331,13 @@ func (x *exchange) failed(err error) {
 	case x.stream.verdict() != "":
 		x.refuse(decision.UpstreamUnavailable, 0, x.stream.verdict())
 	case x.request.Context().Err() != nil, failure != nil && failure.Cause == upstream.CauseRequestBody:
-		x.record.failure = "the client closed the connection"
+		if failure != nil {
+			x.record.target = failure.Target
+		}
 		x.out.status = statusClientGone // nobody reads an answer
-		x.record.cut = true
+		x.left()
 	case failure != nil && failure.Cause == upstream.CauseFull:
-		x.record.target = failure.Target
+		x.g.metrics.Target(failure.Upstream, "").Attempted(string(failure.Cause), false, x.record.upstream)
 		x.refuse(decision.Overloaded, 0, failure.Error())
 	case failure != nil && failure.TimedOut():
 		x.record.target = failure.Target

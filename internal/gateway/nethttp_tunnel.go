@@ -77,7 +77,7 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		client, err = x.tunnelHTTP1(response)
 	}
 	if err != nil {
-		x.cut("the client closed the connection")
+		x.left()
 		return
 	}
 	hangUp := func() {
@@ -99,6 +99,8 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 	switch why := x.stream.verdict(); {
 	case why != "":
 		x.record.failure = why
+	case x.conn.severed.Load() != nil:
+		x.record.failure = *x.conn.severed.Load()
 	case timedOut(first):
 		x.record.failure = "the client took longer than send_timeout to receive"
 	}

@@ -43,6 +43,9 @@ func answerTo(o *outcome, status int, requestID string, leaf *identity.SHA256) a
 		Type: "urn:sallyport:" + reason.String(), Title: reason.Title(), Status: status, Detail: reason.Detail(),
 		Reason: reason.String(), RequestID: requestID,
 	}
+	if status == 504 {
+		p.Title = "Gateway timeout"
+	}
 	custom := errors.Refused
 	if reason == decision.CertificateMissing {
 		custom = errors.Missing

@@ -49,6 +49,9 @@ func (s *Snapshot) names() (listeners, apis iter.Seq[string], targets iter.Seq2[
 	}
 	targets = func(yield func(string, string) bool) {
 		for name, u := range s.upstreams {
+			if !yield(name, "") { // for what concerns no target
+				return
+			}
 			for _, t := range u.Targets() {
 				if !yield(name, t.String()) {
 					return
@@ -138,7 +141,7 @@ func (p protocols) alpn() []string {
 		names = append(names, "h2")
 	}
 	if p.http1 {
-		names = append(names, "http/1.1")
+		names = append(names, "http/1.1", "http/1.0")
 	}
 	return names
 }

@@ -73,6 +73,7 @@ func TestThePageListsEveryFamilyAsItIs(t *testing.T) {
 	a.StreamOpened()
 	a.StreamCut("no_route")
 	target.Attempted("", false, time.Millisecond)
+	target.Broke("reset")
 
 	registry := prometheus.NewPedanticRegistry() // it complains about what was not described, too
 	registry.MustRegister(collector{s})

@@ -83,6 +83,8 @@ var (
 var (
 	upstreamAttempts = newFamily(prometheus.CounterValue, "upstream_attempts_total",
 		"Attempts to have a target answer a request.", "upstream", "target", "result")
+	upstreamBroken = newFamily(prometheus.CounterValue, "upstream_broken_answers_total",
+		"Answers of targets that ended before they were whole.", "upstream", "target", "result")
 	upstreamAttemptDuration = newFamily(histogramKind, "upstream_attempt_duration_seconds",
 		"How long attempts took to the header of the answer or to their failure.", "upstream")
 	upstreamRetries = newFamily(prometheus.CounterValue, "upstream_retries_total",
@@ -97,5 +99,5 @@ var families = [...]*family{
 	openConnections, connections, connectionsRefused, connectionsClosed, requestsInFlight,
 	tlsHandshakes, tlsHandshakeDuration, http2Errors,
 	clientAuth, requests, requestDuration, requestBytes, responseBytes, openStreams, streamsCut,
-	upstreamAttempts, upstreamAttemptDuration, upstreamRetries, upstreamTargetUp,
+	upstreamAttempts, upstreamBroken, upstreamAttemptDuration, upstreamRetries, upstreamTargetUp,
 }

@@ -319,13 +319,15 @@ func TestAttempts(t *testing.T) {
 	one.Down()
 	two.Attempted("", true, 200*time.Millisecond)
 	two.Attempted("", false, 200*time.Millisecond)
+	two.Broke("reset")
 	expect(t, s, "upstream", map[string]float64{
-		`upstream_attempts_total{result="connect",target="one",upstream="shop"}`: 1,
-		`upstream_attempts_total{result="ok",target="two",upstream="shop"}`:      2,
-		`upstream_retries_total{upstream="shop"}`:                                1,
-		`upstream_attempt_duration_seconds_count{upstream="shop"}`:               3,
-		`upstream_attempt_duration_seconds_sum{upstream="shop"}`:                 0.5,
-		`upstream_target_up{target="two",upstream="shop"}`:                       1,
+		`upstream_attempts_total{result="connect",target="one",upstream="shop"}`:     1,
+		`upstream_attempts_total{result="ok",target="two",upstream="shop"}`:          2,
+		`upstream_broken_answers_total{result="reset",target="two",upstream="shop"}`: 1,
+		`upstream_retries_total{upstream="shop"}`:                                    1,
+		`upstream_attempt_duration_seconds_count{upstream="shop"}`:                   3,
+		`upstream_attempt_duration_seconds_sum{upstream="shop"}`:                     0.5,
+		`upstream_target_up{target="two",upstream="shop"}`:                           1,
 	})
 	one.Up()
 	if up := series(t, s)[`upstream_target_up{target="one",upstream="shop"}`]; up != 1 {

@@ -7,7 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Target counts what happens at one target of an upstream. A nil Target counts nothing.
+// Target counts what happens at one target of an upstream; the one without a name counts what concerns none of them. A nil
+// Target counts nothing.
 type Target struct {
 	upstream *upstream
 	name     string
@@ -16,7 +17,7 @@ type Target struct {
 }
 
 // targetSeries is what a target has counted.
-type targetSeries struct{ attempts counts[string] }
+type targetSeries struct{ attempts, broken counts[string] }
 
 // upstream is what targets count together.
 type upstream struct {
@@ -45,6 +46,15 @@ func (t *Target) Attempted(cause string, retry bool, took time.Duration) {
 	if retry {
 		u.retries.Add(1)
 	}
+}
+
+// Broke counts an answer that ended before it was whole, after its header had come. cause is what it failed with, a word of
+// package upstream's closed set.
+func (t *Target) Broke(cause string) {
+	if t == nil {
+		return
+	}
+	lazily(&t.used).broken.of(cause).Add(1)
 }
 
 // Down says that the target takes no requests for now.
@@ -80,6 +90,12 @@ func (t *Target) collect(out chan<- prometheus.Metric) {
 	}
 	for result, n := range s.attempts.all() {
 		upstreamAttempts.emit(out, float64(n.Load()), t.upstream.name, t.name, result)
+	}
+	for result, n := range s.broken.all() {
+		upstreamBroken.emit(out, float64(n.Load()), t.upstream.name, t.name, result)
+	}
+	if t.name == "" {
+		return // what concerns no target
 	}
 	up := 1.0
 	if t.down.Load() {

@@ -112,7 +112,7 @@ func (h *head) partial(b []byte, from int, l *Limits) *Problem {
 			if b[i] == ' ' && i > 0 {
 				h.space = i
 			} else if octets[b[i]]&inToken == 0 {
-				return malformed("the request does not begin with a method")
+				return noMethod(b)
 			}
 		}
 		if h.space > 0 {
@@ -128,11 +128,19 @@ func (h *head) partial(b []byte, from int, l *Limits) *Problem {
 	return nil
 }
 
+// noMethod says what is there in the place of a method.
+func noMethod(b []byte) *Problem {
+	if len(b) > 1 && b[0] == 0x16 && b[1] == 0x03 { // a handshake record (RFC 8446 §5.1)
+		return malformed("the client speaks TLS, and here nobody else does")
+	}
+	return malformed("the request does not begin with a method")
+}
+
 // requestLine reads method, target and version (RFC 9112 §3) with exactly one blank between them.
 func (h *head) requestLine(line []byte, l *Limits) *Problem {
 	method, rest, ok := bytes.Cut(line, []byte{' '})
 	if !token(method) {
-		return malformed("the request does not begin with a method")
+		return noMethod(line)
 	}
 	if !ok {
 		return malformed("the request line has no target")
