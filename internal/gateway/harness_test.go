@@ -322,6 +322,19 @@ func (r *records) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// texts returns the messages of the log that hold a word.
+func (r *records) texts(word string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []string
+	for _, line := range r.lines {
+		if text, _ := line["msg"].(string); strings.Contains(text, word) {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
 // wait returns the first record that fits, waiting for it to be written.
 func (r *records) wait(t *testing.T, fits func(map[string]any) bool) map[string]any {
 	t.Helper()

@@ -70,13 +70,16 @@ func (h *http2Client) read() {
 	}
 }
 
-// get begins a request.
-func (h *http2Client) get(path string) {
+// get begins a request with more fields, as name, value, name, value.
+func (h *http2Client) get(path string, more ...string) {
 	h.t.Helper()
 	var block bytes.Buffer
 	e := hpack.NewEncoder(&block)
 	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "localhost"}, {Name: ":path", Value: path}} {
 		_ = e.WriteField(f)
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		_ = e.WriteField(hpack.HeaderField{Name: more[i], Value: more[i+1]})
 	}
 	if err := h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: h.next, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
 		h.t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/textproto"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -174,6 +175,9 @@ type exchange struct {
 	out       *response
 	body      *requestBody
 	upgrade   bool // HTTP/1: the request asks to go on as a WebSocket
+	last      bool // HTTP/1: what follows may be meant for another protocol
+	expects   bool // HTTP/1: the client waits for 100 before it sends the body
+	hangUp    bool // HTTP/1: the connection cannot have another request
 	websocket bool // HTTP/2: the request is an extended CONNECT (RFC 8441)
 	stream    stream
 }
@@ -204,11 +208,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.control = x.out.control
 	x.view = newView(c, l, r, h.g.clock.Now())
 	x.upgrade, x.websocket = r.ProtoMajor == 1 && wantsWebSocket(r.Header), extendedConnect(r)
+	x.last = r.ProtoMajor == 1 && (r.Method == http.MethodConnect || r.Header["Upgrade"] != nil)
+	x.expects = r.ProtoMajor == 1 && r.Header["Expect"] != nil
 	if x.websocket {
 		x.view.method = http.MethodGet // what the handshake of a WebSocket is over HTTP/1.1
 	}
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	x.body = newRequestBody(r.Body, x.control)
+	if x.expects && x.sendTimeout() > 0 {
+		x.body.invite = x.invite
+	}
 	if p := c.protocol.Load(); p != nil && p.http1 != nil {
 		x.body.violation = p.http1.Err
 		_ = x.control.EnableFullDuplex() // an answer may come before the end of the request; HTTP/2 always can
@@ -278,6 +287,9 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 	for name, values := range r.Header {
 		fields += len(values)
 		for _, value := range values {
+			if value != textproto.TrimString(value) {
+				return refused(decision.RequestMalformed, 0, "a field value begins or ends with a blank (RFC 9113, section 8.2.1)")
+			}
 			size += len(name) + len(value) + fieldOverhead
 		}
 	}
@@ -349,16 +361,41 @@ func (x *exchange) end() {
 		x.panicked(failed)
 	}
 	x.g.streams.remove(&x.stream)
+	x.leaveNothing()
 	x.body.finish()
 	x.out.finish()
 	x.record.end, x.record.status = time.Now(), x.out.status
 	x.record.bytesIn, x.record.bytesOut = x.body.read.Load(), x.out.written.Load()
 	x.g.record(x.snapshot, &x.view, &x.outcome, &x.record)
 	x.count()
-	if x.record.cut {
+	if x.record.cut || x.hangUp {
 		panic(http.ErrAbortHandler) // net/http's way to cut a response
 	}
 }
+
+// invite gives the client so long to accept the 100 that net/http sends with the first read of a body.
+func (x *exchange) invite(begin bool) {
+	var deadline time.Time
+	if begin {
+		deadline = time.Now().Add(x.sendTimeout())
+	}
+	_ = x.control.SetWriteDeadline(deadline) // every connection of ours can
+}
+
+// leaveNothing sees to it that an HTTP/1 connection has nothing left of a body when the handler returns. An answer of
+// declared length is sent first; the connection of any other was told to close.
+func (x *exchange) leaveNothing() {
+	if x.request.ProtoMajor != 1 || x.request.ContentLength == 0 || x.record.cut || x.expects || x.out.status < 200 || x.closing() {
+		return
+	}
+	if x.body.complete() {
+		return
+	}
+	x.hangUp = x.out.flush() != nil || !x.body.drain()
+}
+
+// closing reports whether the answer has told the client that the connection closes.
+func (x *exchange) closing() bool { return x.out.Header().Get("Connection") == "close" }
 
 // count adds the exchange to the metrics.
 func (x *exchange) count() {
@@ -435,7 +472,7 @@ func (x *exchange) lastOnConnection() bool {
 		x.conn.blame(metrics.ClosedAge)
 		return true
 	}
-	return x.upgrade || x.conn.retiring.Load()
+	return x.last || x.conn.retiring.Load()
 }
 
 // sendTimeout is how long the client may take to accept a piece of the answer.

@@ -20,9 +20,11 @@ import (
 // goroutine of its own, which may outlive the handler.
 type requestBody struct {
 	source    io.ReadCloser
-	violation func() error // what package wire found in the body, nil for nothing: net/http does not pass on all of it
+	invite    func(begin bool) // called around the first read; nil where reading invites nobody
+	violation func() error     // what package wire found in the body, nil for nothing: net/http does not pass on all of it
 	read      atomic.Int64
-	watch     watchdog
+	watch     watchdog // a read of the target's
+	leaving   watchdog // the reading of what nobody wanted
 
 	mu       sync.Mutex
 	max      int64 // bytes; 0 for no limit
@@ -45,6 +47,7 @@ const patience = 10 * time.Second
 func newRequestBody(source io.ReadCloser, control *http.ResponseController) *requestBody {
 	b := &requestBody{source: source, problem: passes, violation: func() error { return nil }}
 	b.watch.end = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // every connection of ours can
+	b.leaving.end = b.watch.end
 	return b
 }
 
@@ -65,7 +68,15 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	began := time.Now()
+	invite := b.invite
+	if invite != nil {
+		b.invite = nil
+		invite(true)
+	}
 	n, err := b.source.Read(p)
+	if invite != nil {
+		invite(false)
+	}
 	b.watch.stop()
 	return b.took(n, err, time.Since(began))
 }
@@ -119,17 +130,21 @@ func (b *requestBody) took(n int, err error, blocked time.Duration) (int, error)
 func (b *requestBody) broke(err error) {
 	violation, malformed := errors.AsType[*wire.BodyError](errors.Join(err, b.violation()))
 	switch {
+	case b.watch.expired() && !malformed:
+		b.slow()
 	case strings.Contains(err.Error(), "declared a Content-Length"): // net/http's HTTP/2 has no type for it
 		b.fail(decision.RequestMalformed, 0, "the body is not as long as its Content-Length")
 	case malformed:
 		b.fail(reasonOf(violation.Problem.Kind), violation.Problem.Status, violation.Problem.Detail)
 	case b.ended, b.closed:
 		b.err = errBodyEnded
-	case b.watch.expired():
-		b.fail(decision.RequestTimeout, 0, "the body came more slowly than min_body_rate")
 	default:
 		b.err = err // the client has gone, or cut it short
 	}
+}
+
+func (b *requestBody) slow() {
+	b.fail(decision.RequestTimeout, 0, fmt.Sprintf("the body came more slowly than min_body_rate: %d bytes a second", b.rate))
 }
 
 func (b *requestBody) fail(reason decision.Reason, status int, detail string) {
@@ -142,6 +157,13 @@ func (b *requestBody) fail(reason decision.Reason, status int, detail string) {
 func (b *requestBody) refusal() (decision.Decision, int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.problem.Allowed() { // net/http tells everybody of an error before it tells the reader
+		if violation, ok := errors.AsType[*wire.BodyError](b.violation()); ok {
+			b.fail(reasonOf(violation.Problem.Kind), violation.Problem.Status, violation.Problem.Detail)
+		} else if b.watch.expired() {
+			b.slow()
+		}
+	}
 	return b.problem, b.status
 }
 
@@ -160,12 +182,44 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
+// leftOver bounds what is read of a body that nobody wanted, and for how long, so that its connection can have another
+// request.
+const (
+	leftOver     = 256 << 10
+	leftOverTime = 2 * time.Second
+)
+
+// drain reads what is left of the body, within bounds, and reports whether that was all. net/http would do it after the
+// handler, and then collide with itself.
+func (b *requestBody) drain() bool {
+	b.mu.Lock()
+	hopeless := b.closed || b.err != nil && !b.eof
+	eof := b.eof
+	b.closed = true // for everybody else
+	b.mu.Unlock()
+	if eof || hopeless {
+		return eof
+	}
+	b.leaving.start(leftOverTime) // not watch, which the transport's last read may still stop
+	defer b.leaving.stop()
+	n, err := io.CopyN(io.Discard, b.source, leftOver)
+	return err != nil && errors.Is(err, io.EOF) && n < leftOver
+}
+
 // finish ends reading. After it nothing here touches the connection, which may have its next request.
 func (b *requestBody) finish() {
 	b.watch.close()
+	b.leaving.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
+}
+
+// complete reports whether the body was read to its end.
+func (b *requestBody) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.eof
 }
 
 // response remembers what was answered, and gives the client so long to accept each piece of it.
@@ -194,6 +248,9 @@ func (w *response) interrupt() { _ = w.control.SetWriteDeadline(time.Unix(1, 0))
 func (w *response) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.status = status
+	} else if w.timeout > 0 { // it is sent at once
+		w.watch.start(w.timeout)
+		defer w.watch.stop()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

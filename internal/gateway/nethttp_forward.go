@@ -27,7 +27,7 @@ func (x *exchange) forward() {
 		x.refuse(decision.RequestTooLarge, 0, fmt.Sprintf("the body of %d bytes is larger than max_body_size: %d bytes", x.request.ContentLength, most))
 		return
 	}
-	rpc, upgrade := isGRPC(x.request.Header), x.upgrade || x.websocket
+	rpc, upgrade := isGRPC(x.request), x.upgrade || x.websocket
 	if !upgrade { // what follows an upgrade is no body
 		x.body.limit(x.bounds, !rpc)
 	}
@@ -35,7 +35,7 @@ func (x *exchange) forward() {
 	ctx, cancel := context.WithCancelCause(x.request.Context())
 	defer cancel(nil)
 	x.stream.begin(x, cancel, rpc || upgrade)
-	if rpc || upgrade {
+	if rpc || upgrade || x.request.ContentLength < 0 {
 		x.g.streams.add(&x.stream)
 	}
 	early := &earlyAnswers{x: x}
@@ -113,6 +113,12 @@ func (x *exchange) passTrailers(out *http.Request) {
 	}
 	strip(passed)
 	removeHopByHop(passed)
+	if x.outcome.api.methods != nil {
+		stripMethodOverrides(passed)
+	}
+	for _, name := range neverTrailers {
+		delete(passed, name)
+	}
 	if len(passed) == 0 {
 		return
 	}
@@ -122,6 +128,13 @@ func (x *exchange) passTrailers(out *http.Request) {
 			passed[name] = x.request.Trailer[name]
 		}
 	}
+}
+
+// neverTrailers are the fields that decide about a request before its body is read, and mean nothing or harm behind it
+// (RFC 9110, section 6.5.1).
+var neverTrailers = []string{
+	"Authorization", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type", "Cookie", "Expect", "Host",
+	"Max-Forwards", "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range",
 }
 
 // hopByHop are the fields that concern one connection only (RFC 9110, section 7.6.1), and those of old that did.
@@ -152,8 +165,12 @@ func removeHopByHop(h http.Header) {
 	}
 }
 
-func isGRPC(h http.Header) bool {
-	kind := h.Get("Content-Type")
+// isGRPC reports whether a request is gRPC, whose messages come when they come.
+func isGRPC(r *http.Request) bool {
+	if r.ProtoMajor != 2 || r.Method != http.MethodPost || r.ContentLength >= 0 || !strings.EqualFold(r.Header.Get("Te"), "trailers") {
+		return false
+	}
+	kind := r.Header.Get("Content-Type")
 	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;")
 }
 
@@ -171,8 +188,8 @@ type earlyAnswers struct {
 func (e *earlyAnswers) pass(code int, fields textproto.MIMEHeader) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.stopped || code == http.StatusContinue || !e.x.request.ProtoAtLeast(1, 1) {
-		return nil // 100 is between two neighbours: the client gets one of ours when its body is wanted
+	if e.stopped || code == http.StatusContinue || e.x.expects || !e.x.request.ProtoAtLeast(1, 1) {
+		return nil // 100 is between two neighbours: net/http sends one when the body is read, and minds no other meanwhile
 	}
 	if e.passed++; e.passed > maxEarlyAnswers {
 		return errors.New("the target sends 1xx answers without end")
@@ -199,9 +216,11 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	if rpc || events {
 		reply.SetPause(0) // it may be silent; stream_idle_timeout holds
 	}
-	if !rpc && (events || response.ContentLength < 0) { // gRPC is on the list already
-		x.stream.declared = events
-		x.g.streams.add(&x.stream)
+	if events {
+		x.stream.declared.Store(true)
+	}
+	if events || response.ContentLength < 0 {
+		x.g.streams.add(&x.stream) // it may be there already
 	}
 	h := x.out.Header()
 	removeHopByHop(response.Header)
@@ -210,7 +229,8 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 		h["Content-Type"] = nil // net/http would guess one
 	}
 	h.Set("X-Request-ID", x.record.id)
-	if x.lastOnConnection() {
+	unread := x.request.ProtoMajor == 1 && x.request.ContentLength != 0 && !x.body.complete()
+	if x.lastOnConnection() || unread && response.ContentLength < 0 { // leaveNothing cannot end such an answer
 		h.Set("Connection", "close")
 	}
 	announced := slices.Sorted(maps.Keys(response.Trailer))
@@ -218,6 +238,9 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 		h.Add("Trailer", name)
 	}
 	if len(announced) > 0 && x.request.ProtoMajor == 1 {
+		if unread {
+			h.Set("Connection", "close")
+		}
 		delete(h, "Content-Length") // HTTP/2 has trailers beside a length; HTTP/1 has them after chunks only
 	}
 	if why := x.stream.verdict(); why != "" {

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/metrics"
 )
 
-// streams are the exchanges that may last: upgraded connections, gRPC, event streams, and answers of no declared length. They
+// streams are the exchanges that may last: upgraded connections, gRPC, event streams, and bodies of no declared length. They
 // are judged again while they last, because their requests were judged when they began.
 type streams struct {
 	mu   sync.Mutex
@@ -20,7 +21,7 @@ type streams struct {
 type stream struct {
 	x        *exchange
 	cancel   context.CancelCauseFunc
-	declared bool // it is one by its kind, not by its length alone
+	declared atomic.Bool // it is one by its kind, not by its length alone
 	moved    int64
 	quiet    time.Duration // without a byte in either direction
 
@@ -31,12 +32,13 @@ type stream struct {
 	metered bool
 }
 
-// streamAge is how long an answer of no declared length may last before it counts as a stream. Most are ordinary pages, and a
+// streamAge is how long an exchange whose request or answer has no declared length may last before it counts as a stream. Most are ordinary pages, and a
 // reload should not touch those.
 const streamAge = 10 * time.Second
 
 func (s *stream) begin(x *exchange, cancel context.CancelCauseFunc, declared bool) {
-	s.x, s.cancel, s.declared = x, cancel, declared
+	s.x, s.cancel = x, cancel
+	s.declared.Store(declared)
 }
 
 // verdict returns why the stream was cut, "" while it goes on.
@@ -118,7 +120,7 @@ func (g *Gateway) review(since time.Duration) {
 	now := g.clock.Now()
 	for _, s := range g.streams.all() {
 		x := s.x
-		if !s.declared && time.Since(x.record.start) < streamAge {
+		if !s.declared.Load() && time.Since(x.record.start) < streamAge {
 			continue
 		}
 		s.meter()

@@ -20,7 +20,8 @@ type Options struct {
 
 // Send sends a request to one of the upstream's targets and returns the answer when its header is there. A request that
 // failed before anything of it was sent, and one without a body and with an idempotent method (RFC 9110 section 9.2.2)
-// that was cut off before any answer, goes to one other target. Nothing is sent a second time after a timeout.
+// that was cut off before any answer, goes to one other target, or to the same one where only a kept connection was
+// dead. Nothing is sent a second time after a timeout.
 //
 // r says the method, the header, the body with its ContentLength and Trailer, and the Host; an empty Host stands for the
 // target's own. r.URL.Opaque is the path, which reaches the target behind its base path byte for byte; RawQuery and
@@ -44,7 +45,11 @@ func (u *Upstream) Send(r *http.Request, o Options) (*Reply, error) {
 	a := u.newAttempt(r, body, o, l)
 	reply, failure := a.send()
 	if failure != nil && a.repeatable(failure.Cause) {
-		if l, ok := u.pick(time.Now(), a.lease.target); ok {
+		not := a.lease.target
+		if a.connectionFailed(failure) {
+			not = nil
+		}
+		if l, ok := u.pick(time.Now(), not); ok {
 			a = u.newAttempt(r, body, o, l)
 			a.retry = true
 			reply, failure = a.send()
@@ -95,6 +100,7 @@ type attempt struct {
 
 	conn    atomic.Pointer[conn]  // HTTP/1.1: the connection, once there is one
 	stream  *stream               // HTTP/2: what is known instead; nil for HTTP/1.1
+	reused  atomic.Bool           // the connection had carried other requests
 	sent    atomic.Bool           // net/http has all of the request
 	stopped atomic.Pointer[error] // why the gateway itself ended the attempt
 	settled atomic.Bool           // RoundTrip has returned
@@ -160,7 +166,11 @@ func (a *attempt) send() (*Reply, *Failure) {
 		failure = a.failure(CauseProtocol, fault)
 	}
 	if failure != nil {
-		a.blame(failure.Cause)
+		if a.stream != nil && strings.Contains(failure.Err.Error(), "PROTOCOL_ERROR; received from peer") { // net/http has no type for it
+			a.lease.target.health.abandoned(&a.lease.ticket) // the target refused this request: it may be the caller's doing
+		} else {
+			a.blame(failure.Cause)
+		}
 		a.end()
 		u.events.Attempt(u.config.Name, t.String(), failure.Cause, a.retry, time.Since(began))
 		return nil, failure
@@ -207,6 +217,7 @@ func (a *attempt) outgoing() *http.Request {
 // gotConn is called when the request has a connection, before anything is sent on it; twice when the first turns out to
 // be dead.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.reused.Store(info.Reused)
 	var lost func()
 	if a.body.some() {
 		a.body.touch()
@@ -307,13 +318,13 @@ func (a *attempt) watchBody() {
 
 // repeatable reports whether the request may go to another target.
 func (a *attempt) repeatable(cause Cause) bool {
-	if a.upstream.config.NoRetry || len(a.upstream.targets) < 2 || a.request.Context().Err() != nil || a.body.started() {
+	if a.upstream.config.NoRetry || a.request.Context().Err() != nil || a.body.started() {
 		return false
 	}
 	wrote, began := a.progress()
 	switch cause {
-	case CauseResolve, CauseConnect, CauseTLS:
-		return true
+	case CauseResolve, CauseConnect, CauseTLS: // over HTTP/2 net/http may open another connection for what it has sent already
+		return !wrote && !began
 	case CauseProtocol:
 		return !wrote && !began
 	case CauseReset:
@@ -322,6 +333,16 @@ func (a *attempt) repeatable(cause Cause) bool {
 		return false
 	}
 	return false
+}
+
+// connectionFailed reports whether it was a connection that failed rather than the target: one that was kept and that the
+// target closed in the same moment, or one of HTTP/2 that others have ended. Then the same target will do.
+func (a *attempt) connectionFailed(f *Failure) bool {
+	if a.stream != nil {
+		wrote, began := a.progress()
+		return !wrote && !began && (f.Cause == CauseReset || errors.Is(f.Err, errNotNeeded))
+	}
+	return f.Cause == CauseReset && a.reused.Load()
 }
 
 // progress reports whether something of the request was sent and something of an answer came.

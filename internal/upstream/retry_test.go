@@ -263,3 +263,50 @@ func TestAConnectionThatWasUsedBeforeIsRepeatedAsAFreshOneIs(t *testing.T) {
 		t.Errorf("events: %s", d)
 	}
 }
+
+func TestAKeptConnectionThatDiedIsNotTheTargetsDeath(t *testing.T) {
+	t.Parallel()
+	served := make(chan string, 100)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() { // it says that it keeps connections, and closes each one behind its first answer
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				served <- r.Method
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+			_ = c.Close()
+		}
+	}()
+	u, err := upstream.New(upstream.Config{Name: "one", Targets: []string{"http://" + l.Addr().String()}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(u.Close)
+	for i, method := range []string{"GET", "DELETE", "PUT", "PROPFIND", "DELETE", "DELETE", "PUT", "DELETE"} {
+		if method == "PROPFIND" {
+			continue // not idempotent for us, who do not know it
+		}
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://target/x", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Opaque = "/x"
+		reply, err := u.Send(r, upstream.Options{})
+		if err != nil {
+			t.Fatalf("request %d, %s: %v", i, method, err)
+		}
+		_, _ = io.ReadAll(reply.Response.Body)
+		_ = reply.Response.Body.Close()
+		if got := <-served; got != method {
+			t.Errorf("the target got %s, want %s", got, method)
+		}
+	}
+}
