@@ -31,11 +31,11 @@ type http2Client struct {
 	more chan struct{}
 }
 
-func (s *site) http2Client(listener string, who *testpki.Entity) *http2Client {
+func (s *site) http2Client(who *testpki.Entity) *http2Client {
 	s.t.Helper()
-	c := s.caller(listener, "localhost", who)
+	c := s.caller("public", "localhost", who)
 	c.tls.NextProtos = []string{"h2"}
-	conn, err := (&tls.Dialer{Config: c.tls}).DialContext(s.t.Context(), "tcp", s.address(listener))
+	conn, err := (&tls.Dialer{Config: c.tls}).DialContext(s.t.Context(), "tcp", s.address("public"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

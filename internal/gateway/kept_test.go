@@ -108,7 +108,7 @@ func TestWhatFollowsARefusedTunnelIsNotARequest(t *testing.T) {
 func TestABlankAroundAFieldValueIsMalformedOverHTTP2(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	h := s.http2Client("public", nil)
+	h := s.http2Client(nil)
 	h.get("/open/", "x-lead", " v")
 	h.waitFor(t, "the answer", func(f frame) bool { return f.kind == "HEADERS" && f.stream == 1 })
 	s.records.wait(t, func(r map[string]any) bool { return r["reason"] == "request_malformed" && r["status"] == 400.0 })

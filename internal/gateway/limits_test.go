@@ -109,7 +109,7 @@ func TestAnOldConnectionEndsWithItsRequest(t *testing.T) {
 	if !closes {
 		t.Error("HTTP/1.1: an old connection goes on")
 	}
-	h := s.http2Client("public", nil)
+	h := s.http2Client(nil)
 	for stream := uint32(1); stream < 7 && !h.saw(func(f frame) bool { return f.kind == "GOAWAY" }); stream += 2 {
 		h.get("/open/")
 		h.waitFor(t, "the answer", func(f frame) bool { return f.kind == "HEADERS" && f.stream == stream || f.kind == "GOAWAY" })
@@ -131,7 +131,7 @@ func TestAnIdleConnectionIsClosedWithoutAWord(t *testing.T) {
 	if said, err := io.ReadAll(conn); err != nil || len(said) > 0 {
 		t.Errorf("%q, %v", said, err)
 	}
-	h := s.http2Client("public", nil)
+	h := s.http2Client(nil)
 	h.waitFor(t, "the end", func(f frame) bool { return f.kind == "end" })
 }
 

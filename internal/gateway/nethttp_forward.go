@@ -167,7 +167,7 @@ func removeHopByHop(h http.Header) {
 
 // isGRPC reports whether a request is gRPC, whose messages come when they come.
 func isGRPC(r *http.Request) bool {
-	if r.ProtoMajor != 2 || r.Method != http.MethodPost || r.ContentLength >= 0 || !strings.EqualFold(r.Header.Get("Te"), "trailers") {
+	if r.ProtoMajor != 2 || r.Method != http.MethodPost || r.ContentLength >= 0 || !strings.EqualFold(r.Header.Get("TE"), "trailers") {
 		return false
 	}
 	kind := r.Header.Get("Content-Type")

@@ -231,7 +231,7 @@ func TestGOAWAYTellsACallerWhoseEvidenceFell(t *testing.T) {
 		{"one API refuses", "/listed/events", "ca.pem", "{common_name: partner-b}", false},
 	} {
 		s.apply(streams(b, "ca.pem", "{common_name: partner-a}"))
-		h := s.http2Client("public", s.a)
+		h := s.http2Client(s.a)
 		h.get(c.path)
 		h.waitFor(t, "the answer", func(f frame) bool { return f.kind == "HEADERS" && f.stream == 1 })
 		s.apply(streams(b, c.ca, c.allowed))

@@ -199,7 +199,7 @@ func (c *cell) call(protocol string, args ...string) call {
 func (c *cell) check(t *testing.T, protocol string, args ...string) {
 	t.Helper()
 	asked := c.call(protocol, append(args, spoofed...)...)
-	from := c.gateway.stdout.count()
+	from := c.gateway.Stdout.Count()
 	got := c.site.call(t, asked)
 	if got.status != c.want.status {
 		t.Fatalf("%s %v: %s; want status %d", protocol, args, got, c.want.status)
@@ -378,8 +378,8 @@ func (c *cell) explained(t *testing.T, document string) {
 		want.Caller = c.site.caller(t, c.caller).subject
 	}
 	var have explanation
-	if err := json.Unmarshal([]byte(got.stdout), &have); err != nil || got.code != wantCode {
-		t.Fatalf("explain: exit %d, want %d; %v\n%s%s", got.code, wantCode, err, got.stdout, got.stderr)
+	if err := json.Unmarshal([]byte(got.Stdout), &have); err != nil || got.Code != wantCode {
+		t.Fatalf("explain: exit %d, want %d; %v\n%s%s", got.Code, wantCode, err, got.Stdout, got.Stderr)
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("explain (-want +got):\n%s", diff)

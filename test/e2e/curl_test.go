@@ -65,29 +65,29 @@ func (c call) url() string { return "https://" + c.serverName + ":" + c.port + c
 // call makes a call and waits for what comes of it.
 func (s *site) call(t testing.TB, c call) reply {
 	t.Helper()
-	return parseReply(t, run(t, s.curl(t, c)))
+	return parseReply(t, toEnd(t, s.curl(t, c)))
 }
 
 // parseReply takes curl's output apart: header, empty line, body, and the line that --write-out adds.
 func parseReply(t testing.TB, r result) reply {
 	t.Helper()
-	end := strings.LastIndexByte(r.stdout, '\n')
+	end := strings.LastIndexByte(r.Stdout, '\n')
 	if end < 0 {
-		t.Fatalf("curl printed %q, %q", r.stdout, r.stderr)
+		t.Fatalf("curl printed %q, %q", r.Stdout, r.Stderr)
 	}
-	words := strings.SplitN(r.stdout[end+1:], " ", 4)
+	words := strings.SplitN(r.Stdout[end+1:], " ", 4)
 	status, err := strconv.Atoi(words[0])
 	if err != nil || len(words) != 4 {
-		t.Fatalf("curl's last line is %q: %v", r.stdout[end+1:], err)
+		t.Fatalf("curl's last line is %q: %v", r.Stdout[end+1:], err)
 	}
-	out := reply{exit: r.code, status: status, version: words[1], localPort: words[2], contentType: words[3], stderr: r.stderr}
+	out := reply{exit: r.Code, status: status, version: words[1], localPort: words[2], contentType: words[3], stderr: r.Stderr}
 	if status == 0 {
 		return out
 	}
-	head, body, found := strings.Cut(r.stdout[:end], "\r\n\r\n")
+	head, body, found := strings.Cut(r.Stdout[:end], "\r\n\r\n")
 	_, fields, _ := strings.Cut(head, "\r\n")
 	if !found {
-		t.Fatalf("no header in %q", r.stdout)
+		t.Fatalf("no header in %q", r.Stdout)
 	}
 	out.body = body
 	out.header, err = textproto.NewReader(bufio.NewReader(strings.NewReader(fields + "\r\n\r\n"))).ReadMIMEHeader()

@@ -26,14 +26,14 @@ func runDemo(t testing.TB, cmd *exec.Cmd, temporary string) *demonstration {
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C goes to the whole group, as from a terminal
 	d := &demonstration{process: start(t, cmd)}
-	d.await(t, d.stdout, 0, "the end of the invitation", func(line string) bool {
+	d.Await(t, d.Stdout, 0, "the end of the invitation", func(line string) bool {
 		folder, found := strings.CutPrefix(line, "Ctrl-C ends it and removes ")
 		if found {
 			d.folder = strings.TrimSuffix(folder, ".")
 		}
 		return found
 	})
-	said, _ := d.stdout.since(0)
+	said, _ := d.Stdout.Since(0)
 	for _, line := range said {
 		rest, found := strings.CutPrefix(line, "Sallyport listens on ")
 		switch {
@@ -46,7 +46,7 @@ func runDemo(t testing.TB, cmd *exec.Cmd, temporary string) *demonstration {
 		}
 	}
 	if d.address == "" || d.explain == "" {
-		t.Fatalf("no address or no explain line: %s", d.said())
+		t.Fatalf("no address or no explain line: %s", d.Said())
 	}
 	if _, err := os.Stat(filepath.Join(d.folder, "sallyport.yaml")); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func (d *demonstration) tryEverything(t testing.TB) {
 	paste := func(line string) result {
 		cmd := exec.Command("sh", "-c", line)
 		cmd.Dir = moduleRoot
-		return run(t, cmd)
+		return toEnd(t, cmd)
 	}
 	want := []struct {
 		status int
@@ -74,12 +74,12 @@ func (d *demonstration) tryEverything(t testing.TB) {
 		{200, "", ""},
 	}
 	if len(d.curls) != len(want) {
-		t.Fatalf("%d curl lines, want %d: %s", len(d.curls), len(want), d.said())
+		t.Fatalf("%d curl lines, want %d: %s", len(d.curls), len(want), d.Said())
 	}
 	for i, line := range d.curls {
 		got := paste(line)
-		if got.code != 0 {
-			t.Errorf("%s: exit code %d: %s", line, got.code, got.stderr)
+		if got.Code != 0 {
+			t.Errorf("%s: exit code %d: %s", line, got.Code, got.Stderr)
 			continue
 		}
 		var answer struct {
@@ -87,41 +87,41 @@ func (d *demonstration) tryEverything(t testing.TB) {
 			Path    string              `json:"path"`
 			Headers map[string][]string `json:"headers"`
 		}
-		if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil {
-			t.Errorf("%s: %v: %s", line, err, got.stdout)
+		if err := json.Unmarshal([]byte(got.Stdout), &answer); err != nil {
+			t.Errorf("%s: %v: %s", line, err, got.Stdout)
 			continue
 		}
 		if want[i].reason == "" {
 			if answer.Path == "" || (len(answer.Headers["Client-Cert"]) == 1) != (want[i].caller != "") {
-				t.Errorf("%s: %s; want the backend's echo, with Client-Cert for a known caller", line, got.stdout)
+				t.Errorf("%s: %s; want the backend's echo, with Client-Cert for a known caller", line, got.Stdout)
 			}
 			continue
 		}
 		if answer.Reason != want[i].reason || answer.Status != want[i].status {
-			t.Errorf("%s: %s; want %d %s", line, got.stdout, want[i].status, want[i].reason)
+			t.Errorf("%s: %s; want %d %s", line, got.Stdout, want[i].status, want[i].reason)
 		}
-		d.await(t, d.stdout, 0, "the log line of the refusal", func(logged string) bool {
+		d.Await(t, d.Stdout, 0, "the log line of the refusal", func(logged string) bool {
 			return strings.Contains(logged, "request_id="+answer.RequestID) && strings.Contains(logged, "reason="+answer.Reason)
 		})
-		if again := paste(line + ` --output /dev/null --write-out '%{http_code}'`); again.stdout != fmt.Sprint(want[i].status) {
-			t.Errorf("%s: status %s, want %d", line, again.stdout, want[i].status)
+		if again := paste(line + ` --output /dev/null --write-out '%{http_code}'`); again.Stdout != fmt.Sprint(want[i].status) {
+			t.Errorf("%s: status %s, want %d", line, again.Stdout, want[i].status)
 		}
 	}
 	got := paste(d.explain)
-	if got.code != 1 || !strings.HasPrefix(got.stdout, "deny: certificate_not_allowed (status 403)\n") {
-		t.Errorf("%s: exit code %d, %s%s; want 1 and certificate_not_allowed", d.explain, got.code, got.stdout, got.stderr)
+	if got.Code != 1 || !strings.HasPrefix(got.Stdout, "deny: certificate_not_allowed (status 403)\n") {
+		t.Errorf("%s: exit code %d, %s%s; want 1 and certificate_not_allowed", d.explain, got.Code, got.Stdout, got.Stderr)
 	}
 }
 
 // interrupt ends the demo with Ctrl-C, checks that nothing is left of it and returns the exit code.
 func (d *demonstration) interrupt(t testing.TB) int {
 	t.Helper()
-	if err := d.signal(syscall.SIGINT); err != nil {
+	if err := d.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	code := d.exitCode(t)
-	if said := d.stdout.text(); !strings.HasSuffix(said, "msg=stopped\n") {
-		t.Errorf("it did not end in order: %s", d.said())
+	code := d.ExitCode(t)
+	if said := d.Stdout.Text(); !strings.HasSuffix(said, "msg=stopped\n") {
+		t.Errorf("it did not end in order: %s", d.Said())
 	}
 	if _, err := os.Stat(d.folder); !os.IsNotExist(err) {
 		t.Errorf("the folder %s is still there (%v)", d.folder, err)

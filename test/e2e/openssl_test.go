@@ -40,7 +40,7 @@ func (s *site) openssl(t testing.TB, port, caller string, args ...string) *clien
 func (c *client) send(t testing.TB, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c.input, text); err != nil && !errors.Is(err, syscall.EPIPE) {
-		t.Fatalf("%v: %s", err, c.said())
+		t.Fatalf("%v: %s", err, c.Said())
 	}
 }
 
@@ -86,11 +86,11 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()
 				c := s.openssl(t, test.port, test.caller, test.args...)
-				if code := c.exitCode(t); code == 0 {
-					t.Errorf("exit code 0, want another: %s", c.said())
+				if code := c.ExitCode(t); code == 0 {
+					t.Errorf("exit code 0, want another: %s", c.Said())
 				}
-				if want := fmt.Sprintf("SSL alert number %d", test.alert); !strings.Contains(c.stderr.text(), want) {
-					t.Errorf("no %q in %s", want, c.said())
+				if want := fmt.Sprintf("SSL alert number %d", test.alert); !strings.Contains(c.Stderr.Text(), want) {
+					t.Errorf("no %q in %s", want, c.Said())
 				}
 			})
 		}
@@ -103,7 +103,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			want[test.reason]++
 		}
 	}
-	said, _ := g.stdout.since(0)
+	said, _ := g.Stdout.Since(0)
 	for _, line := range said {
 		if r := parseRecord(t, line); r.Message == "handshake" {
 			got[r.Reason]++
@@ -143,10 +143,10 @@ func TestAnnouncedAuthorities(t *testing.T) {
 				t.Parallel()
 				c := s.openssl(t, test.port, "", append(test.args, version)...)
 				c.finish(t)
-				c.exitCode(t) // whatever it is: the handshake may be refused
-				_, names, found := strings.Cut(c.stdout.text(), "Acceptable client certificate CA names\n")
-				if !found && !strings.Contains(c.stdout.text(), "No client certificate CA names sent") {
-					t.Fatalf("s_client says nothing about names: %s", c.said())
+				c.ExitCode(t) // whatever it is: the handshake may be refused
+				_, names, found := strings.Cut(c.Stdout.Text(), "Acceptable client certificate CA names\n")
+				if !found && !strings.Contains(c.Stdout.Text(), "No client certificate CA names sent") {
+					t.Fatalf("s_client says nothing about names: %s", c.Said())
 				}
 				var got []string
 				for line := range strings.Lines(names) {
@@ -227,8 +227,8 @@ func TestServerNameAgainstHost(t *testing.T) {
 			}
 			c := sites[test.document].openssl(t, portPublic, test.caller, append(name, "-quiet")...)
 			c.send(t, "GET "+test.target+" HTTP/1.1\r\nHost: "+test.host+"\r\nConnection: close\r\n\r\n")
-			c.exitCode(t) // the answer counts; versions of s_client differ in what they make of a closed connection
-			got := parseAnswer(t, c.stdout.text())
+			c.ExitCode(t) // the answer counts; versions of s_client differ in what they make of a closed connection
+			got := parseAnswer(t, c.Stdout.Text())
 			if got.status != test.status {
 				t.Fatalf("status %d, want %d: %s", got.status, test.status, got.body)
 			}
@@ -268,23 +268,23 @@ func TestASessionOfALaxProfileOpensNoStrictOne(t *testing.T) {
 			session := fmt.Sprintf("session-%d.pem", i)
 			first := s.openssl(t, portPublic, test.caller, test.version, "-servername", test.from, "-ign_eof", "-sess_out", session)
 			first.send(t, "GET /anyone/ HTTP/1.1\r\nHost: "+test.from+"\r\nConnection: close\r\n\r\n")
-			first.exitCode(t) // tickets of TLS 1.3 come before the answer
+			first.ExitCode(t) // tickets of TLS 1.3 come before the answer
 			s.read(t, session)
 
 			// The certificate is shown in the first handshake only.
 			second := s.openssl(t, portPublic, "", test.version, "-servername", test.to, "-ign_eof", "-sess_in", session)
 			second.send(t, "GET /anyone/ HTTP/1.1\r\nHost: "+test.to+"\r\nConnection: close\r\n\r\n")
-			code := second.exitCode(t)
-			said := second.stdout.text()
+			code := second.ExitCode(t)
+			said := second.Stdout.Text()
 			if got := strings.Contains(said, "\nReused, "); got != test.resumed {
-				t.Errorf("resumed: %t, want %t: %s", got, test.resumed, second.said())
+				t.Errorf("resumed: %t, want %t: %s", got, test.resumed, second.Said())
 			}
 			status := 0
 			if at := strings.Index(said, "HTTP/1.1 "); at >= 0 {
 				status = parseAnswer(t, said[at:]).status
 			}
 			if status != test.status || test.status == 0 && code == 0 {
-				t.Errorf("status %d, exit code %d; want status %d: %s", status, code, test.status, second.said())
+				t.Errorf("status %d, exit code %d; want status %d: %s", status, code, test.status, second.Said())
 			}
 		})
 	}

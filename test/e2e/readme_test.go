@@ -113,8 +113,8 @@ func runReadmeCommand(t *testing.T, line int, command string) {
 	default:
 		cmd := exec.Command("sh", "-e", "-c", command)
 		cmd.Dir = moduleRoot
-		if got := run(t, cmd); got.code != 0 {
-			t.Errorf("README.md:%d: %s: exit code %d\n%s%s", line, command, got.code, got.stdout, got.stderr)
+		if got := toEnd(t, cmd); got.Code != 0 {
+			t.Errorf("README.md:%d: %s: exit code %d\n%s%s", line, command, got.Code, got.Stdout, got.Stderr)
 		}
 	}
 }
@@ -139,14 +139,14 @@ func checkTestCommand(t *testing.T) {
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // of the make that may run this test
 		return strings.HasPrefix(v, "MAKEFLAGS=") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "MAKELEVEL=")
 	})
-	got := run(t, cmd)
-	if got.code != 0 {
-		t.Fatalf("make -n test: exit code %d: %s", got.code, got.stderr)
+	got := toEnd(t, cmd)
+	if got.Code != 0 {
+		t.Fatalf("make -n test: exit code %d: %s", got.Code, got.Stderr)
 	}
-	steps := strings.Split(got.stdout, "\n")
+	steps := strings.Split(got.Stdout, "\n")
 	for _, step := range []string{"scripts/deps.sh", "go test -race -shuffle=on ./..."} {
 		if !slices.Contains(steps, step) {
-			t.Errorf("make test has no step %q:\n%s", step, got.stdout)
+			t.Errorf("make test has no step %q:\n%s", step, got.Stdout)
 		}
 	}
 }
@@ -160,7 +160,7 @@ func validateReadmeDocument(t *testing.T, b block) {
 	}
 	s.write(t, "readme.yaml", strings.Join(b.lines, "\n")+"\n")
 	got := sallyport(t, s.dir, "validate", "--config", "readme.yaml")
-	if got.code != 0 || !strings.HasPrefix(got.stdout, "valid: ") {
-		t.Errorf("README.md:%d: exit code %d, want 0 and a document that this build runs\n%s%s", b.line, got.code, got.stdout, got.stderr)
+	if got.Code != 0 || !strings.HasPrefix(got.Stdout, "valid: ") {
+		t.Errorf("README.md:%d: exit code %d, want 0 and a document that this build runs\n%s%s", b.line, got.Code, got.Stdout, got.Stderr)
 	}
 }

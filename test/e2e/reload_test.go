@@ -48,8 +48,8 @@ func (s *site) slow(t testing.TB, g *gate, c call) *process {
 	p := start(t, s.curl(t, c))
 	select {
 	case <-g.arrived:
-	case <-p.exited:
-		t.Fatalf("the request did not wait: %s", p.said())
+	case <-p.Exited:
+		t.Fatalf("the request did not wait: %s", p.Said())
 	}
 	return p
 }
@@ -57,8 +57,8 @@ func (s *site) slow(t testing.TB, g *gate, c call) *process {
 // finished waits for a call that was let go and returns its answer.
 func finished(t testing.TB, p *process) reply {
 	t.Helper()
-	code := p.exitCode(t)
-	return parseReply(t, result{code: code, stdout: p.stdout.text(), stderr: p.stderr.text()})
+	code := p.ExitCode(t)
+	return parseReply(t, result{Code: code, Stdout: p.Stdout.Text(), Stderr: p.Stderr.Text()})
 }
 
 // orders is a call of the protected API of 01-first.yaml.
@@ -99,9 +99,9 @@ func TestReloadOfATrustStoresFile(t *testing.T) {
 	open := s.openssl(t, portPublic, "partner-a", "-servername", "localhost", "-quiet")
 	const get = "GET /orders/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	open.send(t, get)
-	open.await(t, open.stdout, 0, "an answer", func(line string) bool { return line == "backend" })
+	open.Await(t, open.Stdout, 0, "an answer", func(line string) bool { return line == "backend" })
 
-	from := g.stdout.count()
+	from := g.Stdout.Count()
 	s.replace(t, anchors, strangers)
 	if r := g.awaitLog(t, from, "reloaded"); r.Trigger != "file change" || r.Generation != 2 {
 		t.Errorf("reloaded by %q as generation %d, want a file change and 2", r.Trigger, r.Generation)
@@ -110,8 +110,8 @@ func TestReloadOfATrustStoresFile(t *testing.T) {
 	s.wantStatus(t, s.orders("stranger"), 200) // it has the name that is allowed
 
 	open.send(t, get)
-	open.exitCode(t) // the gateway closes a connection whose certificate fell
-	got := parseAnswer(t, afterFirst(open.stdout.text(), "backend\n"))
+	open.ExitCode(t) // the gateway closes a connection whose certificate fell
+	got := parseAnswer(t, afterFirst(open.Stdout.Text(), "backend\n"))
 	if got.status != 403 {
 		t.Errorf("status %d on the connection that was open, want 403", got.status)
 	}
@@ -134,7 +134,7 @@ func TestReloadOfATrustStoresFile(t *testing.T) {
 			}
 		},
 	} {
-		from := g.stdout.count()
+		from := g.Stdout.Count()
 		spoil()
 		g.hangup(t, "reload refused; the running configuration stays")
 		g.awaitError(t, from, name+" with its place", document+":17:", anchors)
@@ -182,7 +182,7 @@ func TestReloadOfABadDocument(t *testing.T) {
 		if !strings.Contains(good, test.old) {
 			t.Fatalf("the document has no %q", test.old)
 		}
-		from := g.stdout.count()
+		from := g.Stdout.Count()
 		s.replace(t, document, strings.ReplaceAll(good, test.old, test.text))
 		r := g.hangup(t, refused)
 		if r.Generation != 1 || r.Level != "ERROR" {
@@ -283,7 +283,7 @@ func TestTerminationLetsRequestsEnd(t *testing.T) {
 				c.protocol, c.path = protocol, "/orders/slow"
 				inFlight = append(inFlight, s.slow(t, backend, c))
 			}
-			if err := g.signal(signal); err != nil {
+			if err := g.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
 			g.awaitLog(t, 0, "stopping")
@@ -293,8 +293,8 @@ func TestTerminationLetsRequestsEnd(t *testing.T) {
 					t.Errorf("a request that was in flight: %s", got)
 				}
 			}
-			if code := g.exitCode(t); code != 0 {
-				t.Errorf("exit code %d, want 0: %s", code, g.said())
+			if code := g.ExitCode(t); code != 0 {
+				t.Errorf("exit code %d, want 0: %s", code, g.Said())
 			}
 			g.awaitLog(t, 0, "stopped")
 			s.wantStatus(t, s.orders("partner-a"), 0)
@@ -322,19 +322,19 @@ func TestConfigurationDirectory(t *testing.T) {
 	s.wantStatus(t, s.orders("partner-b"), 403)
 	s.wantStatus(t, more, 404)
 
-	from := g.stdout.count()
+	from := g.Stdout.Count()
 	s.write(t, "conf/more.yaml", "apis:\n  - {name: more, path: /more/, upstream: echo}\n")
 	if r := g.awaitLog(t, from, "reloaded"); r.Trigger != "file change" {
 		t.Errorf("reloaded by %q, want a file change", r.Trigger)
 	}
 	s.wantStatus(t, more, 200)
 
-	from = g.stdout.count()
+	from = g.Stdout.Count()
 	s.write(t, "conf/twice.yaml", "apis:\n  - {name: more, path: /elsewhere/, upstream: echo}\n")
 	g.awaitError(t, from, "the duplicate name with its places", "conf/twice.yaml:2:12: ", `"more"`, "conf/more.yaml:2:12")
 	s.wantStatus(t, more, 200)
 
-	from = g.stdout.count()
+	from = g.Stdout.Count()
 	for _, name := range []string{"conf/twice.yaml", "conf/more.yaml"} {
 		if err := os.Remove(s.path(name)); err != nil {
 			t.Fatal(err)

@@ -211,7 +211,7 @@ func parseRecord(t testing.TB, line string) *logRecord {
 func (g *gateway) awaitRecord(t testing.TB, from int, what string, match func(*logRecord) bool) *logRecord {
 	t.Helper()
 	var found *logRecord
-	g.await(t, g.stdout, from, what, func(line string) bool {
+	g.Await(t, g.Stdout, from, what, func(line string) bool {
 		r := parseRecord(t, line)
 		if !match(r) {
 			return false
@@ -252,8 +252,8 @@ func (g *gateway) refusedHandshake(t testing.TB, from int, listener, localPort s
 // hangup sends SIGHUP and waits for what comes of it, the record with the message.
 func (g *gateway) hangup(t testing.TB, message string) *logRecord {
 	t.Helper()
-	from := g.stdout.count()
-	if err := g.signal(syscall.SIGHUP); err != nil {
+	from := g.Stdout.Count()
+	if err := g.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	return g.awaitRecord(t, from, fmt.Sprintf("%q after SIGHUP", message), func(r *logRecord) bool {
@@ -264,14 +264,14 @@ func (g *gateway) hangup(t testing.TB, message string) *logRecord {
 // stop ends the gateway as an operator would and checks that it says that all went well.
 func (g *gateway) stop(t testing.TB) {
 	t.Helper()
-	if err := g.signal(syscall.SIGTERM); err != nil {
+	if err := g.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if code := g.exitCode(t); code != 0 {
-		t.Errorf("exit code %d after SIGTERM, want 0: %s", code, g.said())
+	if code := g.ExitCode(t); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0: %s", code, g.Said())
 	}
 	g.awaitLog(t, 0, "stopped")
-	if text := g.stderr.text(); text != "" {
+	if text := g.Stderr.Text(); text != "" {
 		t.Errorf("standard error: %s", text)
 	}
 }

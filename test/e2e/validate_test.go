@@ -109,15 +109,15 @@ func TestContractFilesValidate(t *testing.T) {
 			plain := sallyport(t, s.dir, "validate", "--config", file)
 			asJSON := sallyport(t, s.dir, "validate", "--config", file, "--json")
 			var got validation
-			if err := json.Unmarshal([]byte(asJSON.stdout), &got); err != nil || asJSON.stderr != "" {
-				t.Fatalf("%v\n%s%s", err, asJSON.stdout, asJSON.stderr)
+			if err := json.Unmarshal([]byte(asJSON.Stdout), &got); err != nil || asJSON.Stderr != "" {
+				t.Fatalf("%v\n%s%s", err, asJSON.Stdout, asJSON.Stderr)
 			}
 			wantCode, wantErrors := 0, []string(nil)
 			if file == "08-stores.yaml" {
 				wantCode, wantErrors = 1, in(file, keyStores)
 			}
-			if plain.code != wantCode || asJSON.code != wantCode || got.Valid != (wantCode == 0) {
-				t.Errorf("exit codes %d and %d, valid %t; want exit code %d\n%s%s", plain.code, asJSON.code, got.Valid, wantCode, plain.stdout, plain.stderr)
+			if plain.Code != wantCode || asJSON.Code != wantCode || got.Valid != (wantCode == 0) {
+				t.Errorf("exit codes %d and %d, valid %t; want exit code %d\n%s%s", plain.Code, asJSON.Code, got.Valid, wantCode, plain.Stdout, plain.Stderr)
 			}
 			if diff := cmp.Diff(wantErrors, text(got.Errors)); diff != "" {
 				t.Errorf("errors (-want +got):\n%s", diff)
@@ -129,8 +129,8 @@ func TestContractFilesValidate(t *testing.T) {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
 			for _, line := range append(text(got.Errors), text(got.Unbuilt)...) {
-				if !strings.Contains(plain.stderr, line+"\n") {
-					t.Errorf("%q is not in %s", line, plain.stderr)
+				if !strings.Contains(plain.Stderr, line+"\n") {
+					t.Errorf("%q is not in %s", line, plain.Stderr)
 				}
 			}
 		})
@@ -146,7 +146,7 @@ func TestRunRefusesWhatIsNotBuilt(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			got := sallyport(t, s.dir, "run", "--config", file)
-			want := result{code: 1, stderr: strings.Join(in(file, lines), "\n") + "\n"}
+			want := result{Code: 1, Stderr: strings.Join(in(file, lines), "\n") + "\n"}
 			if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 				t.Errorf("run (-want +got):\n%s", diff)
 			}
@@ -182,17 +182,17 @@ apis:
 	}
 	asJSON := sallyport(t, s.dir, "validate", "--config", "six.yaml", "--json")
 	var got validation
-	if err := json.Unmarshal([]byte(asJSON.stdout), &got); err != nil || asJSON.code != 1 || got.Valid || asJSON.stderr != "" {
-		t.Fatalf("exit code %d, valid %t, want 1 and false; %v\n%s%s", asJSON.code, got.Valid, err, asJSON.stdout, asJSON.stderr)
+	if err := json.Unmarshal([]byte(asJSON.Stdout), &got); err != nil || asJSON.Code != 1 || got.Valid || asJSON.Stderr != "" {
+		t.Fatalf("exit code %d, valid %t, want 1 and false; %v\n%s%s", asJSON.Code, got.Valid, err, asJSON.Stdout, asJSON.Stderr)
 	}
 	if diff := cmp.Diff(want, got.Errors); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 	lines := strings.Join(text(want), "\n") + "\n"
-	if diff := cmp.Diff(result{code: 1, stderr: lines + "invalid: 6 errors\n"}, sallyport(t, s.dir, "validate", "--config", "six.yaml"), cmp.AllowUnexported(result{})); diff != "" {
+	if diff := cmp.Diff(result{Code: 1, Stderr: lines + "invalid: 6 errors\n"}, sallyport(t, s.dir, "validate", "--config", "six.yaml"), cmp.AllowUnexported(result{})); diff != "" {
 		t.Errorf("validate (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(result{code: 1, stderr: lines}, sallyport(t, s.dir, "run", "--config", "six.yaml"), cmp.AllowUnexported(result{})); diff != "" {
+	if diff := cmp.Diff(result{Code: 1, Stderr: lines}, sallyport(t, s.dir, "run", "--config", "six.yaml"), cmp.AllowUnexported(result{})); diff != "" {
 		t.Errorf("run (-want +got):\n%s", diff)
 	}
 }

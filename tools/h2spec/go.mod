@@ -1,3 +1,5 @@
+// The conformance test of HTTP/2 that test/pressure runs. It is a module of its own, so that what it needs is nothing that
+// the program needs.
 module sallyport/tools/h2spec
 
 go 1.26.0
