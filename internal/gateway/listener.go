@@ -106,16 +106,22 @@ func (s *socket) drain(ctx context.Context) error {
 
 func (s *socket) accept() {
 	defer close(s.accepting)
+	empty := false
 	for {
 		raw, err := s.listener.AcceptTCP()
 		switch {
 		case err == nil:
+			empty = false
 			s.admit(raw)
 		case errors.Is(err, net.ErrClosed):
 			return
 		case s.closing.Load():
 			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-				return
+				if empty {
+					return
+				}
+				empty = true // perhaps: a deadline that has passed comes before what is in the queue
+				_ = s.listener.SetDeadline(time.Now().Add(10 * time.Millisecond))
 			}
 		default: // out of descriptors, or a connection that was gone at once: wait a moment rather than spin
 			s.g.log.Warn("accept", slog.String("address", s.address), slog.Any("error", err))

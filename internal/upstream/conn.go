@@ -140,6 +140,10 @@ func (c *conn) failed(err error) {
 
 // Write writes a part of the request.
 func (c *conn) Write(p []byte) (int, error) {
+	if c.isStray() {
+		c.failed(net.ErrClosed)
+		return 0, net.ErrClosed
+	}
 	c.wrote.Store(true)
 	n, err := c.Conn.Write(p)
 	if err != nil {
