@@ -299,7 +299,7 @@ func TestMethodsMayBeCalledAtTheSameTime(t *testing.T) {
 		})
 	}
 	const messages = 200
-	want := strings.Repeat(plain+chunks("5\r\nhello\r\n0\r\nA: b\r\n\r\n"), messages)
+	want := strings.Repeat(plain, messages) // without bodies: a deadline inside one is the end
 	send(t, client, want)
 	var got bytes.Buffer
 	for p := make([]byte, 100); got.Len() < len(want); {
