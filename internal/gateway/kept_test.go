@@ -116,3 +116,31 @@ func TestABlankAroundAFieldValueIsMalformedOverHTTP2(t *testing.T) {
 		t.Error("it reached the backend")
 	}
 }
+
+func TestAClientThatIsStillSendingReadsItsAnswer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for range 5 {
+		conn := s.caller("public", "localhost", nil).dial()
+		fmt.Fprint(conn, "POST /orders/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n")
+		sent := make(chan struct{})
+		go func() { // much more than the gateway reads of what it has refused
+			defer close(sent)
+			piece := make([]byte, 64<<10)
+			for range 16 {
+				if _, err := conn.Write(piece); err != nil {
+					return
+				}
+			}
+		}()
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusUnauthorized || len(body) == 0 {
+			t.Errorf("%d, %q, %v", response.StatusCode, body, err)
+		}
+		_ = response.Body.Close()
+		<-sent
+	}
+}

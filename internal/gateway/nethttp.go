@@ -392,6 +392,9 @@ func (x *exchange) leaveNothing() {
 		return
 	}
 	x.hangUp = x.out.flush() != nil || !x.body.drain()
+	if p := x.conn.protocol.Load(); x.hangUp && p != nil && p.http1 != nil {
+		p.http1.Linger()
+	}
 }
 
 // closing reports whether the answer has told the client that the connection closes.

@@ -35,6 +35,7 @@ type HTTP1 struct {
 	place     place
 	switching bool // the request asks for another protocol
 	retired   bool
+	gentle    bool  // Close lets the client read what it was sent
 	delivered int64 // heads that were returned
 	done      int64 // heads that were handled
 	ordinal   int64 // of the head that stands for problem
@@ -150,12 +151,20 @@ func (c *HTTP1) Tunnel() {
 	_ = c.changed() // as in Done
 }
 
-// Close closes the connection. After a refusal it lets the client read the answer first, for half a second at most,
+// Linger says that the client is still sending what nobody will read, although its answer was sent: Close lets it read that
+// answer first.
+func (c *HTTP1) Linger() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gentle = true
+}
+
+// Close closes the connection. After a refusal, or after Linger, it lets the client read the answer first, for half a second at most,
 // unless the connection is retired. Another Close meanwhile ends that.
 func (c *HTTP1) Close() error {
 	first := c.shut()
 	c.mu.Lock()
-	linger := first && !c.retired && (c.problem != nil || c.violation != nil)
+	linger := first && !c.retired && (c.problem != nil || c.violation != nil || c.gentle)
 	c.mu.Unlock()
 	if linger {
 		c.linger()
