@@ -115,9 +115,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	d.runs(checked)
 	d.watch.follow(checked.Document.Files(), began)
+	d.phase.Store(serving) // before the log says so: who reads that may ask at once
 	d.log.LogAttrs(ctx, slog.LevelInfo, "serving", d.running(checked)...)
 	d.remark(checked)
-	d.phase.Store(serving)
 	if o.Ready != nil {
 		o.Ready(g)
 	}
