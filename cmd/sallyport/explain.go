@@ -13,13 +13,14 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/daemon"
 	"sallyport/internal/gateway"
+	"sallyport/internal/judge"
 	"sallyport/internal/keystore"
 )
 
 func explainCommand() *cobra.Command {
 	var path, cert, at string
 	var asJSON bool
-	var q gateway.Question
+	var q judge.Question
 	cmd := &cobra.Command{
 		Use:   "explain --config FILE [--cert PEM] URL",
 		Short: "Say what the gateway would decide about a request, and why",
@@ -63,7 +64,7 @@ checks that led there. Without --cert the caller has no certificate. Exit code 0
 	return cmd
 }
 
-func explain(path string, q gateway.Question) (*gateway.Explanation, error) {
+func explain(path string, q judge.Question) (*judge.Explanation, error) {
 	clock := gateway.NewClock(nil)
 	checked, err := daemon.Check(path, config.Options{ServePartial: true}, nil, clock)
 	if err != nil {
@@ -72,7 +73,7 @@ func explain(path string, q gateway.Question) (*gateway.Explanation, error) {
 	if err := checked.Runnable(); err != nil {
 		return nil, err
 	}
-	return checked.Snapshot.Explain(q, clock)
+	return checked.Snapshot.Rules().Explain(q, clock.Now())
 }
 
 // certificates reads a PEM file; no name means no certificate.
@@ -106,7 +107,7 @@ func moment(text string) (time.Time, error) {
 	return t, nil
 }
 
-func writeExplanation(w io.Writer, e *gateway.Explanation) error {
+func writeExplanation(w io.Writer, e *judge.Explanation) error {
 	status := ""
 	switch {
 	case e.Handshake:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
 )
 
@@ -37,8 +38,8 @@ func newAccessPolicy(l config.Log) accessPolicy {
 	return p
 }
 
-func (p accessPolicy) records(o *outcome) bool {
-	if !o.Allowed() || !o.wouldBe.Allowed() {
+func (p accessPolicy) records(o *judge.Outcome) bool {
+	if !o.Allowed() || !o.WouldBe.Allowed() {
 		return true
 	}
 	return p.every == 1 || p.every > 1 && p.counter.Add(1)%p.every == 0
@@ -62,7 +63,7 @@ type record struct {
 
 // record writes the access record of one request. Values that a caller chose are quoted by the handler; the query and the
 // headers are left out because they hold secrets.
-func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
+func (g *Gateway) record(s *Snapshot, v *judge.Request, o *judge.Outcome, r *record) {
 	if !s.access.records(o) && r.failure == "" {
 		return
 	}
@@ -74,31 +75,31 @@ func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
 	attrs = append(attrs,
 		slog.String("request_id", r.id),
 		slog.String("remote", r.remote),
-		slog.String("listener", v.listener.name),
-		slog.String("method", bounded(v.method)),
-		slog.String("host", bounded(v.authority)),
+		slog.String("listener", v.Listener.Name),
+		slog.String("method", bounded(v.Method)),
+		slog.String("host", bounded(v.Authority)),
 		slog.String("path", pathForLog(v, o)),
 		slog.String("protocol", r.protocol),
-		slog.String("server_name", v.serverName),
+		slog.String("server_name", v.ServerName),
 	)
-	if o.api != nil {
-		attrs = append(attrs, slog.String("api", o.api.label()))
-		if o.api.version != "" {
-			attrs = append(attrs, slog.String("api_version", o.api.version))
+	if o.API != nil {
+		attrs = append(attrs, slog.String("api", o.API.Label()))
+		if o.API.Version() != "" {
+			attrs = append(attrs, slog.String("api_version", o.API.Version()))
 		}
 	}
-	if leaf := v.evidence.leaf(); leaf != nil {
+	if leaf := v.Evidence.Leaf(); leaf != nil {
 		// What a certificate says is true only where it was validated and accepted; otherwise the caller is anonymous.
-		attrs = append(append(attrs, certificateAttrs(leaf)...), slog.Bool("client_accepted", o.caller.verdict != nil))
+		attrs = append(append(attrs, certificateAttrs(leaf)...), slog.Bool("client_accepted", o.Caller.Known()))
 	}
 	attrs = append(attrs, slog.String("decision", verdict), slog.String("reason", o.Reason.String()))
 	if o.Detail != "" {
 		attrs = append(attrs, slog.String("detail", boundedDetail(o.Detail)))
 	}
-	if !o.wouldBe.Allowed() {
-		attrs = append(attrs, slog.String("would_be_reason", o.wouldBe.Reason.String()))
-		if o.wouldBe.Detail != "" {
-			attrs = append(attrs, slog.String("would_be_detail", boundedDetail(o.wouldBe.Detail)))
+	if !o.WouldBe.Allowed() {
+		attrs = append(attrs, slog.String("would_be_reason", o.WouldBe.Reason.String()))
+		if o.WouldBe.Detail != "" {
+			attrs = append(attrs, slog.String("would_be_detail", boundedDetail(o.WouldBe.Detail)))
 		}
 	}
 	if r.target != "" {
@@ -119,11 +120,11 @@ func (g *Gateway) record(s *Snapshot, v *view, o *outcome, r *record) {
 }
 
 // pathForLog is the normal form where there is one, and what was sent otherwise, bounded and without its query.
-func pathForLog(v *view, o *outcome) string {
-	if p := o.path.String(); p != "" {
+func pathForLog(v *judge.Request, o *judge.Outcome) string {
+	if p := o.Path.String(); p != "" {
 		return bounded(p)
 	}
-	raw, _, _ := strings.Cut(v.target, "?")
+	raw, _, _ := strings.Cut(v.Target, "?")
 	return bounded(raw)
 }
 
@@ -154,11 +155,11 @@ func hostOf(remote string) string {
 }
 
 // counted is what a decision counts as.
-func counted(o *outcome) metrics.Outcome {
+func counted(o *judge.Outcome) metrics.Outcome {
 	switch {
 	case !o.Allowed():
 		return metrics.Deny
-	case !o.wouldBe.Allowed():
+	case !o.WouldBe.Allowed():
 		return metrics.Observed
 	}
 	return metrics.Allow

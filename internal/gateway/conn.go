@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
 	"sallyport/internal/wire"
 )
@@ -34,7 +35,7 @@ type conn struct {
 	tlsVersion uint16
 	serverName string   // canonical; "" for nothing
 	profile    *profile // of the handshake's snapshot; nil without TLS
-	evidence   *evidence
+	evidence   *judge.Evidence
 
 	protocol atomic.Pointer[protocol] // nil until HTTP is spoken on it
 	goAway   atomic.Pointer[func()]   // HTTP/2: ends the connection with the requests that it has; nil until it is served
@@ -59,7 +60,7 @@ func (c *conn) profileKey() string {
 	if c.profile == nil {
 		return ""
 	}
-	return c.profile.key
+	return c.profile.Key
 }
 
 // Read implements net.Conn, and notices who ended the connection.

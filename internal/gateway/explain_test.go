@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/gateway"
+	"sallyport/internal/judge"
 	"sallyport/internal/testpki"
 )
 
-func (s *site) explain(q gateway.Question) *gateway.Explanation {
+func (s *site) explain(q judge.Question) *judge.Explanation {
 	s.t.Helper()
-	e, err := s.gateway.Snapshot().Explain(q, gateway.NewClock(s.clock.Now))
+	e, err := s.gateway.Snapshot().Rules().Explain(q, s.clock.Now())
 	if err != nil {
 		s.t.Fatalf("explain %+v: %v", q, err)
 	}
@@ -37,7 +37,7 @@ func TestExplainSaysWhatTheGatewayDoes(t *testing.T) {
 		for _, who := range []*testpki.Entity{nil, s.a, s.b, s.outsider} {
 			for _, method := range []string{http.MethodGet, http.MethodDelete} {
 				for _, host := range []string{"localhost", "LOCALHOST.:443", "a..b"} {
-					e := s.explain(gateway.Question{URL: "https://localhost" + path, Host: host, Method: method, Presented: chain(who)})
+					e := s.explain(judge.Question{URL: "https://localhost" + path, Host: host, Method: method, Presented: chain(who)})
 					target := path
 					if target == "" {
 						target = "/"
@@ -86,7 +86,7 @@ func TestExplainShowsTheHandshake(t *testing.T) {
 		{"an address, and a strict host", "https://127.0.0.1/anyone/", nil, "strict.example.test", "deny", "certificate_missing", false, "default"},
 		{"below the wildcard", "https://x.b2b.example.test/b2b/", s.a, "", "allow", "ok", false, "*.b2b.example.test"},
 	} {
-		e := s.explain(gateway.Question{URL: c.url, Host: c.host, Presented: chain(c.who)})
+		e := s.explain(judge.Question{URL: c.url, Host: c.host, Presented: chain(c.who)})
 		if e.Decision != c.decision || e.Reason.String() != c.reason || e.Handshake != c.handshake || e.Profile != c.profile {
 			t.Errorf("%s: %s %s, handshake %v, profile %q", c.name, e.Decision, e.Reason, e.Handshake, e.Profile)
 		}
@@ -96,24 +96,24 @@ func TestExplainShowsTheHandshake(t *testing.T) {
 func TestExplainSaysWhatWouldBeAndWhoIsTold(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	e := s.explain(gateway.Question{URL: "https://localhost/watched/", Presented: chain(s.outsider)})
+	e := s.explain(judge.Question{URL: "https://localhost/watched/", Presented: chain(s.outsider)})
 	if e.Decision != "allow" || e.WouldBe == nil || e.WouldBe.String() != "certificate_untrusted" || e.Caller != "" {
 		t.Errorf("watched: %+v", e)
 	}
-	e = s.explain(gateway.Question{URL: "https://localhost/orders/", Presented: chain(s.a)})
+	e = s.explain(judge.Question{URL: "https://localhost/orders/", Presented: chain(s.a)})
 	if e.Caller != "CN=partner-a" || e.API != "orders" || e.Listener != "public" {
 		t.Errorf("orders: %+v", e)
 	}
-	e = s.explain(gateway.Question{URL: "https://localhost/orders/", Presented: chain(s.a), At: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC)})
+	e = s.explain(judge.Question{URL: "https://localhost/orders/", Presented: chain(s.a), At: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC)})
 	if e.Decision != "allow" {
 		t.Errorf("in 2098: %+v", e)
 	}
 	short := s.ca.Leaf(t, testpki.Options{CommonName: "partner-a", NotAfter: time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC)})
-	e = s.explain(gateway.Question{URL: "https://localhost/orders/", Presented: chain(short), At: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC)})
+	e = s.explain(judge.Question{URL: "https://localhost/orders/", Presented: chain(short), At: time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC)})
 	if e.Reason.String() != "certificate_expired" {
 		t.Errorf("in 2098, of a certificate until 2090: %+v", e)
 	}
-	if again := s.explain(gateway.Question{URL: "https://localhost/orders/", Presented: chain(short)}); again.Decision != "allow" {
+	if again := s.explain(judge.Question{URL: "https://localhost/orders/", Presented: chain(short)}); again.Decision != "allow" {
 		t.Errorf("a question about the future changed the present: %+v", again)
 	}
 }
@@ -125,27 +125,27 @@ func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
 credentials:
   - {name: server`, 1))
 	for _, c := range []struct {
-		q    gateway.Question
+		q    judge.Question
 		says string
 	}{
-		{gateway.Question{URL: "localhost/open/"}, "http"},
-		{gateway.Question{URL: "https://"}, "host"},
-		{gateway.Question{URL: "ftp://localhost/"}, "http"},
-		{gateway.Question{URL: "https://%zz/"}, "URL"},
-		{gateway.Question{URL: "https://localhost/", Listener: "nobody"}, "nobody"},
-		{gateway.Question{URL: "https://localhost/", Listener: "plain"}, "TLS"},
-		{gateway.Question{URL: "http://localhost/", Listener: "public"}, "TLS"},
-		{gateway.Question{URL: "https://localhost/"}, "--listener"},
-		{gateway.Question{URL: "ftp://localhost/", Listener: "public"}, "http"},
+		{judge.Question{URL: "localhost/open/"}, "http"},
+		{judge.Question{URL: "https://"}, "host"},
+		{judge.Question{URL: "ftp://localhost/"}, "http"},
+		{judge.Question{URL: "https://%zz/"}, "URL"},
+		{judge.Question{URL: "https://localhost/", Listener: "nobody"}, "nobody"},
+		{judge.Question{URL: "https://localhost/", Listener: "plain"}, "TLS"},
+		{judge.Question{URL: "http://localhost/", Listener: "public"}, "TLS"},
+		{judge.Question{URL: "https://localhost/"}, "--listener"},
+		{judge.Question{URL: "ftp://localhost/", Listener: "public"}, "http"},
 	} {
-		if e, err := s.gateway.Snapshot().Explain(c.q, gateway.NewClock(nil)); err == nil || !strings.Contains(err.Error(), c.says) {
+		if e, err := s.gateway.Snapshot().Rules().Explain(c.q, time.Now()); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v %v", c.q, e, err)
 		}
 	}
-	if e := s.explain(gateway.Question{URL: "http://localhost/orders/", Presented: chain(s.a)}); e.Reason.String() != "certificate_missing" {
+	if e := s.explain(judge.Question{URL: "http://localhost/orders/", Presented: chain(s.a)}); e.Reason.String() != "certificate_missing" {
 		t.Errorf("over plain HTTP: %+v", e)
 	}
-	if e := s.explain(gateway.Question{URL: "https://localhost/open/?x#fragment", Listener: "public"}); e.Decision != "allow" {
+	if e := s.explain(judge.Question{URL: "https://localhost/open/?x#fragment", Listener: "public"}); e.Decision != "allow" {
 		t.Errorf("with a fragment: %+v", e)
 	}
 }

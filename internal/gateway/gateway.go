@@ -72,7 +72,7 @@ func (g *Gateway) Addresses() map[string]string {
 	if s := g.snapshot.Load(); s != nil {
 		for address, l := range s.listeners {
 			if sock := g.sockets[address]; sock != nil {
-				bound[l.name] = sock.listener.Addr().String()
+				bound[l.Name] = sock.listener.Addr().String()
 			}
 		}
 	}
@@ -98,7 +98,7 @@ func (g *Gateway) Swap(next *Snapshot) error {
 	previous := g.snapshot.Swap(next)
 	maps.Copy(g.sockets, fresh)
 	for address, l := range next.listeners {
-		g.sockets[address].name.Store(&l.name)
+		g.sockets[address].name.Store(&l.Name)
 	}
 	for _, s := range fresh {
 		s.start()
@@ -140,7 +140,7 @@ func (g *Gateway) bind(next *Snapshot) (map[string]*socket, error) {
 		}
 		bound, err := g.listen(address, next)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listener %q: %w", l.name, err))
+			errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
 			continue
 		}
 		fresh[address] = newSocket(g, address, bound)
@@ -284,7 +284,7 @@ func (g *Gateway) warnings() []string {
 	if s == nil {
 		return nil
 	}
-	return s.warnings(g.clock.Now())
+	return s.stores.Warnings(g.clock.Now())
 }
 
 // Shutdown stops accepting, lets requests end until ctx does, then closes every connection. It returns the context's

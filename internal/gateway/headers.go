@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sallyport/internal/certheader"
+	"sallyport/internal/judge"
 )
 
 // header is a set of header fields under their canonical names, as net/http and net/textproto keep them.
@@ -55,11 +56,11 @@ func isOneOf(set map[string]bool, name string) bool {
 
 // caller is what the backend is told about the sender of a request.
 type caller struct {
-	standing         // empty for an anonymous caller
-	remote    string // the peer's address, without a port
-	host      string // the Host that was asked for
-	scheme    string // http or https
-	requestID string
+	judge.Standing        // empty for an anonymous caller
+	remote         string // the peer's address, without a port
+	host           string // the Host that was asked for
+	scheme         string // http or https
+	requestID      string
 }
 
 // identify sets the fields that tell the backend who is calling. It is the only place where they are set; strip ran
@@ -77,10 +78,10 @@ func identify(h header, c *caller) {
 	}
 	set("X-Forwarded-Proto", c.scheme)
 	set("X-Request-Id", c.requestID)
-	if c.clientCert != "" {
-		set(certheader.ClientCertName, c.clientCert)
+	if c.ClientCert != "" {
+		set(certheader.ClientCertName, c.ClientCert)
 	}
-	if c.clientCertChain != "" {
-		set(certheader.ClientCertChainName, c.clientCertChain)
+	if c.ClientCertChain != "" {
+		set(certheader.ClientCertChainName, c.ClientCertChain)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/decision"
 	"sallyport/internal/identity"
+	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
@@ -142,13 +143,13 @@ func (s *socket) admit(raw *net.TCPConn) {
 		_ = raw.Close() // the listener was just removed
 		return
 	}
-	c := &conn{Conn: raw, socket: s, bounds: &l.bounds, born: time.Now(), metrics: s.g.metrics.Listener(l.name)}
+	c := &conn{Conn: raw, socket: s, bounds: &l.bounds, born: time.Now(), metrics: s.g.metrics.Listener(l.Name)}
 	if cause, full := s.conns.add(c, l); full {
 		s.refuse(l, c, cause)
 		return
 	}
 	c.metrics.Opened()
-	if l.tls {
+	if l.TLS {
 		go s.handshake(c)
 		return
 	}
@@ -159,10 +160,10 @@ func (s *socket) admit(raw *net.TCPConn) {
 func (s *socket) refuse(l *listener, c *conn, cause metrics.RefusalCause) {
 	c.metrics.Refused(cause)
 	if n := s.refusals.due(time.Now()); n > 0 {
-		s.g.log.LogAttrs(s.ctx, slog.LevelWarn, "connections refused", slog.String("listener", l.name), slog.String("cause", cause.String()),
+		s.g.log.LogAttrs(s.ctx, slog.LevelWarn, "connections refused", slog.String("listener", l.Name), slog.String("cause", cause.String()),
 			slog.String("remote", c.RemoteAddr().String()), slog.Int64("since_last", n), slog.String("reason", decision.Overloaded.String()))
 	}
-	if !l.tls {
+	if !l.TLS {
 		_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) // it fits the socket's buffer, or is not worth waiting for
 		_, _ = io.WriteString(c.Conn, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
 	}
@@ -217,7 +218,7 @@ func (s *socket) handshake(c *conn) {
 	state := t.ConnectionState()
 	c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeOK, time.Since(began))
 	c.overTLS, c.tlsVersion = true, state.Version
-	c.evidence = newEvidence(state.PeerCertificates, c.profile.asks())
+	c.evidence = judge.NewEvidence(state.PeerCertificates, c.profile.Asks())
 	switch {
 	case state.NegotiatedProtocol != "h2":
 		s.server.serveHTTP1(c, t)
@@ -254,7 +255,7 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 		return nil, fmt.Errorf("server name: %w", err)
 	}
 	l := s.current(s.g.snapshot.Load())
-	if l == nil || !l.tls {
+	if l == nil || !l.TLS {
 		return nil, errors.New("the listener speaks TLS no longer")
 	}
 	c.serverName, c.profile = name, l.profileFor(name)
@@ -262,12 +263,9 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 }
 
 // verifyConnection returns crypto/tls's VerifyConnection of a profile that insists on a certificate. It runs on every
-// handshake, resumed ones included. Where a certificate is only asked for, the handshake judges nothing: what it found
-// would be judged again by each API's own trust, and whoever sends hostile chains would be served twice.
-func (p *profile) verifyConnection(clock *Clock) func(tls.ConnectionState) error {
-	return func(state tls.ConnectionState) error {
-		return p.handshake.Verify(trust.NewChain(state.PeerCertificates), clock.Now()).Err()
-	}
+// handshake, resumed ones included.
+func verifyConnection(p *judge.Profile, clock *Clock) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error { return p.VerifyHandshake(state.PeerCertificates, clock.Now()) }
 }
 
 // handshakeFailed answers a client that speaks HTTP to a TLS listener, and writes the record of a handshake that ended

@@ -18,7 +18,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
-	"sallyport/internal/identity"
+	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
 	"sallyport/internal/wire"
 )
@@ -165,8 +165,8 @@ type exchange struct {
 	g        *Gateway
 	snapshot *Snapshot
 	conn     *conn
-	view     view
-	outcome  outcome
+	view     judge.Request
+	outcome  judge.Outcome
 	record   record
 	bounds   config.RequestBounds
 
@@ -194,7 +194,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	gone := l == nil // it was removed: its connections end with the requests that they have
 	if gone {
-		l = &listener{address: h.address}
+		l = &listener{Listener: &judge.Listener{Address: h.address}}
 	}
 	ordinal := c.began()
 	defer c.ended()
@@ -211,7 +211,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.last = r.ProtoMajor == 1 && (r.Method == http.MethodConnect || r.Header["Upgrade"] != nil)
 	x.expects = r.ProtoMajor == 1 && r.Header["Expect"] != nil
 	if x.websocket {
-		x.view.method = http.MethodGet // what the handshake of a WebSocket is over HTTP/1.1
+		x.view.Method = http.MethodGet // what the handshake of a WebSocket is over HTTP/1.1
 	}
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	x.body = newRequestBody(r.Body, x.control)
@@ -227,13 +227,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	switch refused, status := x.unacceptable(ordinal, l); {
 	case gone:
-		x.outcome = outcome{judgement: refuse(decision.MisdirectedRequest, "the listener was removed"), wouldBe: passes, reconnect: true}
+		x.outcome = judge.Refused(decision.Decision{Reason: decision.MisdirectedRequest, Detail: "the listener was removed"}, true)
 	case !refused.Allowed():
-		x.outcome = outcome{judgement: judgement{Decision: refused}, wouldBe: passes, reconnect: r.ProtoMajor == 1}
+		x.outcome = judge.Refused(refused, r.ProtoMajor == 1)
 		x.answer(status)
 		return
 	default:
-		x.outcome = snapshot.decide(&x.view, nil)
+		x.outcome = snapshot.rules.Decide(&x.view, nil)
 	}
 	if x.outcome.Allowed() {
 		x.forward()
@@ -243,11 +243,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // newView is what judging sees of a request.
-func newView(c *conn, l *listener, r *http.Request, now time.Time) view {
-	return view{
-		method: r.Method, target: r.RequestURI, absolute: r.ProtoMajor == 1, authority: r.Host, listener: l,
-		overTLS: c.overTLS, tlsVersion: c.tlsVersion, serverName: c.serverName, profileKey: c.profileKey(),
-		evidence: c.evidence, now: now,
+func newView(c *conn, l *listener, r *http.Request, now time.Time) judge.Request {
+	return judge.Request{
+		Method: r.Method, Target: r.RequestURI, Absolute: r.ProtoMajor == 1, Authority: r.Host, Listener: l.Listener,
+		OverTLS: c.overTLS, TLSVersion: c.tlsVersion, ServerName: c.serverName, Profile: c.profileKey(),
+		Evidence: c.evidence, Now: now,
 	}
 }
 
@@ -260,13 +260,14 @@ func extendedConnect(r *http.Request) bool {
 // unacceptable says what is wrong with a request before anybody is asked whether it may pass: it cannot be read in one way
 // only, it is too large, or the listener does not speak its protocol. status is zero where the reason has it.
 func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision, status int) {
+	allowed := decision.Decision{Reason: decision.OK}
 	refused := func(reason decision.Reason, status int, detail string) (decision.Decision, int) {
 		return decision.Decision{Reason: reason, Detail: detail}, status
 	}
 	r := x.request
 	if p := x.conn.protocol.Load(); p != nil && p.http1 != nil {
 		if bad, problem := p.http1.Problem(); problem != nil && bad == ordinal {
-			x.view.method, x.view.target, x.view.authority = "", "", "" // they are the substitute's
+			x.view.Method, x.view.Target, x.view.Authority = "", "", "" // they are the substitute's
 			x.conn.blame(closeCause(problem.Kind))
 			return refused(reasonOf(problem.Kind), problem.Status, x.limited(problem))
 		}
@@ -275,7 +276,7 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 		return refused(decision.RequestMalformed, 0, "the listener does not serve "+r.Proto)
 	}
 	if r.ProtoMajor == 1 || x.conn.bounds == nil {
-		return passes, 0 // package wire has counted
+		return allowed, 0 // package wire has counted
 	}
 	if other, ok := r.Header["Host"]; ok && (len(other) > 1 || !strings.EqualFold(other[0], r.Host)) {
 		return refused(decision.RequestMalformed, 0, "the field Host says something else than :authority (RFC 9113, section 8.3.1)")
@@ -301,7 +302,7 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 	case fields > b.MaxHeaderFields:
 		return refused(decision.RequestTooLarge, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header has more fields than max_header_fields: %d", b.MaxHeaderFields))
 	}
-	return passes, 0
+	return allowed, 0
 }
 
 // limited says which limit of the document a head went beyond.
@@ -404,13 +405,13 @@ func (x *exchange) closing() bool { return x.out.Header().Get("Connection") == "
 func (x *exchange) count() {
 	x.conn.metrics.RequestEnded()
 	reason := x.outcome.Reason
-	if !x.outcome.wouldBe.Allowed() {
-		reason = x.outcome.wouldBe.Reason
+	if !x.outcome.WouldBe.Allowed() {
+		reason = x.outcome.WouldBe.Reason
 	}
-	m := x.g.metrics.API(x.outcome.api.counted())
+	m := x.g.metrics.API(x.outcome.API.Series())
 	m.Decided(x.conn.metrics, counted(&x.outcome), reason.String())
 	m.Answered(metrics.Exchange{
-		Method: x.view.method, Status: x.record.status, Took: x.record.end.Sub(x.record.start),
+		Method: x.view.Method, Status: x.record.status, Took: x.record.end.Sub(x.record.start),
 		In: x.record.bytesIn, Out: x.record.bytesOut, Stream: x.stream.counted(),
 	})
 }
@@ -418,12 +419,12 @@ func (x *exchange) count() {
 // panicked is called for a panic while a request was served: a mistake of the gateway, which refuses.
 func (x *exchange) panicked(failed any) {
 	x.g.log.Error("panic", slog.String("request_id", x.record.id), slog.Any("panic", failed), slog.String("stack", string(debug.Stack())))
-	x.outcome.judgement = refuse(decision.InternalError, "panic; the log has the stack")
+	x.outcome.Judgement = judge.Judgement{Decision: decision.Decision{Reason: decision.InternalError, Detail: "panic; the log has the stack"}}
 	if x.out.status != 0 {
 		x.cut("the gateway panicked")
 		return
 	}
-	x.outcome.reconnect = true
+	x.outcome.Reconnect = true
 	x.answer(0)
 }
 
@@ -437,34 +438,29 @@ func (x *exchange) cut(failure string) {
 
 // answer refuses a request. status replaces the reason's own where it is not zero.
 func (x *exchange) answer(status int) {
-	var leaf *identity.SHA256
-	if cert := x.view.evidence.leaf(); cert != nil {
-		sum := identity.Thumbprint(cert)
-		leaf = &sum
-	}
-	a := answerTo(&x.outcome, status, x.record.id, leaf)
+	a := x.outcome.Answer(status, x.record.id, x.view.Evidence)
 	head := x.out.Header()
 	clear(head) // nothing of an upstream's answer remains
-	head.Set("Content-Type", a.contentType)
-	head.Set("Content-Length", fmt.Sprint(len(a.body)))
+	head.Set("Content-Type", a.ContentType)
+	head.Set("Content-Length", fmt.Sprint(len(a.Body)))
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Request-ID", x.record.id)
 	head.Set("X-Content-Type-Options", "nosniff")
-	if len(x.outcome.allowed) > 0 {
-		head.Set("Allow", strings.Join(x.outcome.allowed, ", "))
+	if len(x.outcome.Methods) > 0 {
+		head.Set("Allow", strings.Join(x.outcome.Methods, ", "))
 	}
 	if x.outcome.Reason == decision.Overloaded {
 		head.Set("Retry-After", "1")
 	}
-	if x.outcome.fell {
+	if x.outcome.Fell {
 		x.conn.blame(metrics.ClosedEvidence)
 	}
-	if x.outcome.reconnect || x.lastOnConnection() {
+	if x.outcome.Reconnect || x.lastOnConnection() {
 		head.Set("Connection", "close") // with HTTP/2 net/http sends GOAWAY
 	}
-	x.out.WriteHeader(a.status)
-	if x.view.method != http.MethodHead {
-		_, _ = x.out.Write(a.body) // a client that is gone is in the record by its bytes
+	x.out.WriteHeader(a.Status)
+	if x.view.Method != http.MethodHead {
+		_, _ = x.out.Write(a.Body) // a client that is gone is in the record by its bytes
 	}
 }
 

@@ -45,7 +45,7 @@ type requestBody struct {
 const patience = 10 * time.Second
 
 func newRequestBody(source io.ReadCloser, control *http.ResponseController) *requestBody {
-	b := &requestBody{source: source, problem: passes, violation: func() error { return nil }}
+	b := &requestBody{source: source, problem: decision.Decision{Reason: decision.OK}, violation: func() error { return nil }}
 	b.watch.end = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // every connection of ours can
 	b.leaving.end = b.watch.end
 	return b

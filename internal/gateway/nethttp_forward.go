@@ -22,7 +22,7 @@ import (
 
 // forward sends a request that may pass to its upstream, and what comes back to the client, both as they come.
 func (x *exchange) forward() {
-	x.bounds = x.outcome.binding.bounds
+	x.bounds = x.outcome.Binding.Bounds
 	if most := x.bounds.MaxBody; most > 0 && x.request.ContentLength > most {
 		x.refuse(decision.RequestTooLarge, 0, fmt.Sprintf("the body of %d bytes is larger than max_body_size: %d bytes", x.request.ContentLength, most))
 		return
@@ -41,7 +41,7 @@ func (x *exchange) forward() {
 	early := &earlyAnswers{x: x}
 	out := x.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass}), upgrade)
 	sent := time.Now()
-	reply, err := x.outcome.api.upstream.Send(out, upstream.Options{Upgrade: upgrade})
+	reply, err := x.snapshot.targets[x.outcome.API.Index].Send(out, upstream.Options{Upgrade: upgrade})
 	early.stop()
 	x.record.upstream = time.Since(sent)
 	if err != nil {
@@ -64,23 +64,23 @@ func (x *exchange) outgoing(ctx context.Context, upgrade bool) *http.Request {
 	h := r.Header
 	removeHopByHop(h)
 	strip(h)
-	if o.api.methods != nil {
+	if o.API.RestrictsMethods() {
 		stripMethodOverrides(h)
 	}
-	host := hostAndPort(o.host, r.Host)
+	host := hostAndPort(o.Host, r.Host)
 	scheme := "http"
-	if x.view.overTLS {
+	if x.view.OverTLS {
 		scheme = "https"
 	}
-	identify(h, &caller{standing: o.caller, remote: hostOf(x.record.remote), host: host, scheme: scheme, requestID: x.record.id})
+	identify(h, &caller{Standing: o.Caller, remote: hostOf(x.record.remote), host: host, scheme: scheme, requestID: x.record.id})
 	if _, sent := h["User-Agent"]; !sent {
 		h["User-Agent"] = nil // net/http would add its own
 	}
 	out := &http.Request{
-		Method: x.view.method,
+		Method: x.view.Method,
 		URL: &url.URL{
-			Opaque:   o.path.String(), // byte for byte what was judged
-			RawQuery: strings.TrimPrefix(o.query, "?"), ForceQuery: o.query == "?",
+			Opaque:   o.Path.String(), // byte for byte what was judged
+			RawQuery: strings.TrimPrefix(o.Query, "?"), ForceQuery: o.Query == "?",
 		},
 		Host:          host, // empty for clients that sent none: then the target's own
 		Header:        h,
@@ -113,7 +113,7 @@ func (x *exchange) passTrailers(out *http.Request) {
 	}
 	strip(passed)
 	removeHopByHop(passed)
-	if x.outcome.api.methods != nil {
+	if x.outcome.API.RestrictsMethods() {
 		stripMethodOverrides(passed)
 	}
 	for _, name := range neverTrailers {
@@ -248,7 +248,7 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 		return
 	}
 	x.out.WriteHeader(response.StatusCode)
-	if bodied := x.view.method != http.MethodHead && response.Body != http.NoBody; bodied && (len(announced) > 0 || response.ContentLength < 0) {
+	if bodied := x.view.Method != http.MethodHead && response.Body != http.NoBody; bodied && (len(announced) > 0 || response.ContentLength < 0) {
 		if err := x.out.flush(); err != nil { // whoever waits for a stream sees that it began; trailers need chunks
 			x.notDelivered()
 			return
@@ -346,8 +346,8 @@ func (x *exchange) failed(err error) {
 	failure, _ := errors.AsType[*upstream.Failure](err)
 	switch {
 	case !refusal.Allowed():
-		x.outcome.reconnect = x.request.ProtoMajor == 1
-		if refusal.Reason == decision.RequestTimeout && x.outcome.reconnect {
+		x.outcome.Reconnect = x.request.ProtoMajor == 1
+		if refusal.Reason == decision.RequestTimeout && x.outcome.Reconnect {
 			x.conn.blame(metrics.ClosedBodyRate)
 		}
 		x.refuse(refusal.Reason, status, refusal.Detail)

@@ -6,11 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"sallyport/internal/config"
-	"sallyport/internal/route"
 )
 
 func TestAPanicIsAnInternalErrorAndIsLogged(t *testing.T) {
@@ -18,15 +19,10 @@ func TestAPanicIsAnInternalErrorAndIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	g := New(Options{Log: logger, Access: logger})
-	s := newCostSite(t, 1)
-	g.snapshot.Store(s.snapshot)
-	for _, l := range s.snapshot.listeners {
-		l.tls = false
-	}
-	found := s.snapshot.routes.Lookup("example.com", mustPath(t, "/api/0/"))
-	found[0].bindings[0].mode = config.ModeNone
-	found[0].upstream = nil // what must never happen
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/0/", http.NoBody)
+	s := smallSnapshot(t)
+	g.snapshot.Store(s)
+	s.targets[0] = nil // what must never happen
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/", http.NoBody)
 	request = request.WithContext(context.WithValue(request.Context(), connKey{}, &conn{socket: &socket{g: g, address: "127.0.0.1:0"}}))
 	answer := httptest.NewRecorder()
 	(&handler{g: g, address: "127.0.0.1:0"}).ServeHTTP(answer, request)
@@ -40,40 +36,41 @@ func TestAPanicIsAnInternalErrorAndIsLogged(t *testing.T) {
 	}
 }
 
-func mustPath(t *testing.T, text string) route.Path {
-	t.Helper()
-	p, err := route.ParsePath(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func TestATargetInAbsoluteFormIsHTTP1Alone(t *testing.T) {
-	t.Parallel()
-	if path, query, ok := splitTarget("https://strict.test/open/?x", true); !ok || path != "/open/" || query != "?x" {
-		t.Errorf("HTTP/1.1: %q %q %v", path, query, ok)
-	}
-	for _, target := range []string{"https://strict.test/open/", "*", "", "open", "?x"} {
-		if path, _, ok := splitTarget(target, false); ok {
-			t.Errorf("HTTP/2: %q is the path %q", target, path)
-		}
-	}
-}
-
 func TestARequestOnAListenerThatWasRemovedIsSentElsewhere(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	g := New(Options{Log: logger, Access: logger})
-	s := newCostSite(t, 1)
-	g.snapshot.Store(s.snapshot)
+	s := smallSnapshot(t)
+	g.snapshot.Store(s)
 	answer := httptest.NewRecorder()
-	(&handler{g: g, address: "127.0.0.1:1"}).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/0/", http.NoBody))
+	(&handler{g: g, address: "127.0.0.1:1"}).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/", http.NoBody))
 	if answer.Code != http.StatusMisdirectedRequest || answer.Header().Get("Connection") != "close" {
 		t.Errorf("answer %d %v", answer.Code, answer.Header())
 	}
 	if !strings.Contains(log.String(), `"reason":"misdirected_request"`) {
 		t.Errorf("no record: %s", log.String())
 	}
+}
+
+// smallSnapshot serves one API to everybody.
+func smallSnapshot(t *testing.T) *Snapshot {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sallyport.yaml")
+	const document = `listeners: [{name: plain, address: "127.0.0.1:0"}]
+upstreams: [{name: echo, targets: ["http://127.0.0.1:9"]}]
+apis: [{name: open, path: /api/, upstream: echo}]
+`
+	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := config.Load(path, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Compile(doc, nil, NewClock(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

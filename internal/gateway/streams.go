@@ -66,7 +66,7 @@ func (s *stream) end(why, label string) {
 		return
 	}
 	s.why = why
-	s.x.g.metrics.API(s.x.outcome.api.counted()).StreamCut(label)
+	s.x.g.metrics.API(s.x.outcome.API.Series()).StreamCut(label)
 	s.cancel(errCut)
 	if s.unblock != nil {
 		s.unblock()
@@ -96,7 +96,7 @@ func (l *streams) remove(s *stream) {
 	defer s.mu.Unlock()
 	s.over = true
 	if s.metered {
-		s.x.g.metrics.API(s.x.outcome.api.counted()).StreamClosed()
+		s.x.g.metrics.API(s.x.outcome.API.Series()).StreamClosed()
 	}
 }
 
@@ -133,12 +133,12 @@ func (g *Gateway) review(since time.Duration) {
 			continue // it was removed: the stream ends with its connection, at the end of the drain
 		}
 		v := x.view
-		v.listener, v.now = l, now
-		o := snapshot.decide(&v, nil)
+		v.Listener, v.Now = l.Listener, now
+		o := snapshot.rules.Decide(&v, nil)
 		if o.Allowed() {
 			continue
 		}
-		if o.fell {
+		if o.Fell {
 			x.conn.retire(metrics.ClosedEvidence)
 		}
 		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String())
@@ -151,7 +151,7 @@ func (s *stream) meter() {
 	defer s.mu.Unlock()
 	if !s.metered && !s.over {
 		s.metered = true
-		s.x.g.metrics.API(s.x.outcome.api.counted()).StreamOpened()
+		s.x.g.metrics.API(s.x.outcome.API.Series()).StreamOpened()
 	}
 }
 

@@ -33,7 +33,7 @@ func (t *tickets) adopt(s *Snapshot, now time.Time) {
 	defer t.mu.Unlock()
 	kept := map[[32]byte]*ticketKeys{}
 	for _, l := range s.listeners {
-		for _, p := range l.all {
+		for _, p := range l.profiles {
 			k := t.keys[p.ticketID]
 			if k == nil {
 				k = &ticketKeys{current: newTicketKey(), born: now}

@@ -4,13 +4,15 @@ import (
 	"crypto/tls"
 	"testing"
 	"time"
+
+	"sallyport/internal/judge"
 )
 
 func TestTicketKeysRotateAndAnOldOneOpensForOneMoreLife(t *testing.T) {
 	t.Parallel()
 	born := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := &profile{config: &tls.Config{}, ticketID: [32]byte{1}}
-	s := &Snapshot{listeners: map[string]*listener{"a": {tls: true, all: []*profile{p}}}}
+	s := &Snapshot{listeners: map[string]*listener{"a": {Listener: &judge.Listener{TLS: true}, profiles: []*profile{p}}}}
 	var tickets tickets
 	tickets.adopt(s, born)
 	first := tickets.keys[p.ticketID].current
@@ -40,11 +42,11 @@ func TestTicketKeysBelongToAProfileAndTheContentOfItsTrust(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	snapshot := func(ids ...byte) *Snapshot {
-		l := &listener{tls: true}
+		l := &listener{Listener: &judge.Listener{TLS: true}}
 		for _, id := range ids {
-			l.all = append(l.all, &profile{config: &tls.Config{}, ticketID: [32]byte{id}})
+			l.profiles = append(l.profiles, &profile{config: &tls.Config{}, ticketID: [32]byte{id}})
 		}
-		return &Snapshot{listeners: map[string]*listener{"a": l, "plain": {}}}
+		return &Snapshot{listeners: map[string]*listener{"a": l, "plain": {Listener: &judge.Listener{}}}}
 	}
 	var tickets tickets
 	tickets.adopt(snapshot(1, 2), now)

@@ -2,20 +2,23 @@ package gateway
 
 import (
 	"bytes"
+	"crypto/x509"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"sallyport/internal/config"
+	"sallyport/internal/judge"
 	"sallyport/internal/testpki"
-	"sallyport/internal/trust"
 )
 
 func TestAnAnchorThatExpiresWhileItIsUsedIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	end := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	ca := testpki.NewCA(t, testpki.Options{CommonName: "Short CA", NotAfter: end})
-	store, err := trust.NewStore(trust.StoreConfig{Name: "partners", MaxDepth: -1, Anchors: []trust.Anchor{{Certificate: ca.Cert}}})
+	doc := &config.Document{TrustStores: []config.TrustStore{{Name: "partners", Anchors: []config.Anchor{{Certificates: []*x509.Certificate{ca.Cert}}}}}}
+	stores, err := judge.CompileStores(doc, nil, end.Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +28,7 @@ func TestAnAnchorThatExpiresWhileItIsUsedIsSaidOnce(t *testing.T) {
 	g := New(Options{Log: logger, Access: logger, Clock: NewClock(func() time.Time { return now })})
 	known := map[string]bool{}
 	g.warn(known) // nothing serves yet
-	g.snapshot.Store(&Snapshot{stores: []*trust.Store{store}})
+	g.snapshot.Store(&Snapshot{stores: stores})
 	g.warn(known)
 	if log.Len() > 0 {
 		t.Fatalf("a valid anchor is warned about: %s", log.String())

@@ -1,9 +1,8 @@
-package gateway
+package judge
 
 import (
 	"crypto/tls"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,10 +16,9 @@ import (
 
 // costSite is a snapshot with n APIs and n entries on one allow list, and a caller who may call the last API.
 type costSite struct {
-	snapshot *Snapshot
-	clock    *Clock
-	evidence *evidence
-	view     view
+	rules    *Rules
+	evidence *Evidence
+	request  Request
 }
 
 func newCostSite(tb testing.TB, n int) *costSite {
@@ -55,58 +53,34 @@ apis:
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &costSite{clock: NewClock(nil)}
-	if s.snapshot, err = Compile(doc, nil, s.clock); err != nil {
+	stores, err := CompileStores(doc, nil, time.Now())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &costSite{}
+	if s.rules, err = Compile(doc, stores, func(string) bool { return true }); err != nil {
 		tb.Fatal(err)
 	}
 	partner := ca.Intermediate(tb, testpki.Options{CommonName: "Issuing"}).Leaf(tb, testpki.Options{CommonName: "partner"})
-	s.evidence = newEvidence(partner.Chain(), true)
-	s.view = view{
-		method: "GET", target: fmt.Sprintf("/api/%d/orders/7?x=1", n-1), authority: "localhost:8443",
-		listener: s.snapshot.byName["public"], overTLS: true, tlsVersion: tls.VersionTLS13, serverName: "localhost", evidence: s.evidence, now: time.Now(),
+	s.evidence = NewEvidence(partner.Chain(), true)
+	s.request = Request{
+		Method: "GET", Target: fmt.Sprintf("/api/%d/orders/7?x=1", n-1), Authority: "localhost:8443",
+		Listener: s.rules.byName["public"], OverTLS: true, TLSVersion: tls.VersionTLS13, ServerName: "localhost", Evidence: s.evidence, Now: time.Now(),
 	}
 	return s
 }
 
 func TestRouteAndJudgeAllocateNothingOnceWarm(t *testing.T) { // not parallel: AllocsPerRun counts the process's
 	s := newCostSite(t, 10)
-	if o := s.snapshot.decide(&s.view, nil); !o.Allowed() || o.caller.clientCert == "" {
+	if o := s.rules.Decide(&s.request, nil); !o.Allowed() || o.Caller.ClientCert == "" {
 		t.Fatalf("the caller is refused: %+v", o.Decision)
 	}
 	if n := testing.AllocsPerRun(1000, func() {
-		s.view.now = s.clock.Now()
-		s.snapshot.decide(&s.view, nil)
+		s.request.Now = time.Now()
+		s.rules.Decide(&s.request, nil)
 	}); n != 0 {
 		t.Errorf("a decision allocates %v times", n)
 	}
-}
-
-func TestHeaderHygieneAllocatesAtMostThreeTimes(t *testing.T) { // not parallel: AllocsPerRun counts the process's
-	s := newCostSite(t, 10)
-	o := s.snapshot.decide(&s.view, nil)
-	c := &caller{standing: o.caller, remote: "192.0.2.1", host: "localhost", scheme: "https", requestID: "0123456789abcdef"}
-	c.clientCertChain = c.clientCert // a caller with the most to tell
-	h := typicalHeader()
-	identify(h, c) // the map has grown
-	if n := testing.AllocsPerRun(1000, func() {
-		h["X_SSL_Client_Cert"] = nil
-		strip(h)
-		identify(h, c)
-	}); n > 3 {
-		t.Errorf("header hygiene allocates %v times", n)
-	}
-	if h["Client-Cert"][0] != o.caller.clientCert || len(h["X_SSL_Client_Cert"]) != 0 {
-		t.Errorf("header %v", h)
-	}
-}
-
-// typicalHeader is what a browser or a program sends.
-func typicalHeader() header {
-	return maps.Clone(header{
-		"Accept": {"*/*"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"en"}, "Authorization": {"Bearer x"},
-		"Content-Length": {"12"}, "Content-Type": {"application/json"}, "Cookie": {"a=b"}, "Sec-Fetch-Mode": {"cors"},
-		"Traceparent": {"00-1"}, "User-Agent": {"curl"}, "X-Client-Id": {"7"}, "X-Ssl-Client-Verify": {"SUCCESS"},
-	})
 }
 
 func BenchmarkDecide(b *testing.B) {
@@ -115,8 +89,8 @@ func BenchmarkDecide(b *testing.B) {
 			s := newCostSite(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				s.view.now = s.clock.Now()
-				if o := s.snapshot.decide(&s.view, nil); !o.Allowed() {
+				s.request.Now = time.Now()
+				if o := s.rules.Decide(&s.request, nil); !o.Allowed() {
 					b.Fatal(o.Decision)
 				}
 			}
@@ -128,8 +102,8 @@ func BenchmarkRoute(b *testing.B) {
 	s := newCostSite(b, 10)
 	b.ReportAllocs()
 	for b.Loop() {
-		o := outcome{host: "localhost"}
-		if r := s.snapshot.route(&s.view, &o, nil); !r.Allowed() {
+		o := Outcome{Host: "localhost"}
+		if r := s.rules.route(&s.request, &o, nil); !r.Allowed() {
 			b.Fatal(r.Decision)
 		}
 	}
@@ -137,11 +111,11 @@ func BenchmarkRoute(b *testing.B) {
 
 func BenchmarkJudge(b *testing.B) {
 	s := newCostSite(b, 10)
-	o := s.snapshot.decide(&s.view, nil)
-	p := s.view.listener.defaultProfile
+	o := s.rules.Decide(&s.request, nil)
+	p := s.request.Listener.profiles[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if j := o.binding.judge(p, s.evidence, s.view.now, nil); !j.Allowed() {
+		if j := o.Binding.judge(p, s.evidence, s.request.Now, nil); !j.Allowed() {
 			b.Fatal(j.Decision)
 		}
 	}
@@ -150,35 +124,23 @@ func BenchmarkJudge(b *testing.B) {
 // BenchmarkJudgeNewConnection is the first request of a connection: the verdict comes from the set's cache.
 func BenchmarkJudgeNewConnection(b *testing.B) {
 	s := newCostSite(b, 10)
-	o := s.snapshot.decide(&s.view, nil)
-	p := s.view.listener.defaultProfile
+	o := s.rules.Decide(&s.request, nil)
+	p := s.request.Listener.profiles[0]
 	certs := s.evidence.chain.Certificates()
 	b.ReportAllocs()
 	for b.Loop() {
-		if j := o.binding.judge(p, newEvidence(certs, true), s.view.now, nil); !j.Allowed() {
+		if j := o.Binding.judge(p, NewEvidence(certs, true), s.request.Now, nil); !j.Allowed() {
 			b.Fatal(j.Decision)
 		}
 	}
 }
 
-func BenchmarkHeaders(b *testing.B) {
-	s := newCostSite(b, 10)
-	o := s.snapshot.decide(&s.view, nil)
-	c := &caller{standing: o.caller, remote: "192.0.2.1", host: "localhost", scheme: "https", requestID: "0123456789abcdef"}
-	h := typicalHeader()
-	b.ReportAllocs()
-	for b.Loop() {
-		strip(h)
-		identify(h, c)
-	}
-}
-
 func BenchmarkRefuse(b *testing.B) {
 	s := newCostSite(b, 10)
-	s.view.evidence = newEvidence(nil, true)
+	s.request.Evidence = NewEvidence(nil, true)
 	b.ReportAllocs()
 	for b.Loop() {
-		if o := s.snapshot.decide(&s.view, nil); o.Reason != decision.CertificateMissing {
+		if o := s.rules.Decide(&s.request, nil); o.Reason != decision.CertificateMissing {
 			b.Fatal(o.Decision)
 		}
 	}

@@ -1,4 +1,4 @@
-package gateway
+package judge
 
 import (
 	"slices"
@@ -9,91 +9,116 @@ import (
 	"sallyport/internal/route"
 )
 
-// view is what judging sees of a request: nothing of any HTTP library, so that live traffic, explain and tests call the
-// same function.
-type view struct {
-	method    string
-	target    string // the request target as it was sent
-	absolute  bool   // the target may be in absolute-form, as only HTTP/1.1 has it
-	authority string // Host, :authority, or the authority of an absolute-form target (RFC 9112, section 3.2.2)
+// Request is what judging sees of a request: nothing of any HTTP library, so that live traffic, streams, explain and tests
+// call the same function.
+type Request struct {
+	// Method is the method as it was sent.
+	Method string
+	// Target is the request target as it was sent.
+	Target string
+	// Absolute says that the target may be in absolute-form, as only HTTP/1.1 has it.
+	Absolute bool
+	// Authority is Host, :authority, or the authority of an absolute-form target (RFC 9112, section 3.2.2).
+	Authority string
 
-	listener   *listener
-	overTLS    bool
-	tlsVersion uint16 // of the handshake
-	serverName string // what the client named in the handshake, canonical; "" for nothing
-	profileKey string // the TLS profile that the handshake used
-	evidence   *evidence
-	now        time.Time
+	// Listener is that of the rules that decide. It must not be nil.
+	Listener *Listener
+	// OverTLS says that there was a handshake; without one the fields about it are zero.
+	OverTLS bool
+	// TLSVersion is the handshake's.
+	TLSVersion uint16
+	// ServerName is what the client named in the handshake, canonical; "" for nothing.
+	ServerName string
+	// Profile is the key of the TLS profile that the handshake used.
+	Profile string
+	// Evidence is the connection's; nil means that nothing was presented.
+	Evidence *Evidence
+	// Now is the time to judge by.
+	Now time.Time
 }
 
-// outcome is the decision about one request and everything that later steps need.
-type outcome struct {
-	judgement
-	api     *api
-	binding *binding
-	host    string
-	path    route.Path
-	query   string // with its question mark; "" for none
+// Outcome is the decision about one request and everything that later steps need.
+type Outcome struct {
+	Judgement
 
-	allowed   []string          // for method_not_allowed: what the API serves here
-	wouldBe   decision.Decision // observe_only: what the decision would have been; Reason OK otherwise
-	reconnect bool              // the connection must end
+	// API is whose request it is; nil when no API owns it, or when several might and none serves the method.
+	API *API
+	// Binding is the API on the request's listener; nil where API is, and for method_not_allowed.
+	Binding *Binding
+	// Host, Path and Query are the normal form of what was asked for; the query has its question mark. They are zero
+	// when the request was refused before it had them.
+	Host  string
+	Path  route.Path
+	Query string
+
+	// Methods are what the API serves here, for method_not_allowed.
+	Methods []string
+	// WouldBe is what the decision would have been without observe_only; its reason is OK otherwise.
+	WouldBe decision.Decision
+	// Reconnect says that the connection must end.
+	Reconnect bool
+}
+
+// Refused is the outcome for a request that is refused before anybody asks whether it may pass. reconnect says that its
+// connection must end.
+func Refused(d decision.Decision, reconnect bool) Outcome {
+	return Outcome{Judgement: Judgement{Decision: d}, WouldBe: passes, Reconnect: reconnect}
 }
 
 // passes is the decision that lets a request through.
 var passes = decision.Decision{Reason: decision.OK}
 
-// decide walks one request from its authority to a decision. It changes nothing but the memo of the evidence and
-// allocates nothing once that is warm.
-func (s *Snapshot) decide(v *view, t *decision.Trace) outcome {
-	o := outcome{wouldBe: passes}
-	o.judgement = s.walk(v, &o, t)
-	if !o.Allowed() && o.fell {
-		o.reconnect = true
+// Decide walks one request from its authority to a decision. It changes nothing but the memo of the evidence and
+// allocates nothing once that is warm. A nil trace keeps no checks.
+func (r *Rules) Decide(v *Request, t *decision.Trace) Outcome {
+	o := Outcome{WouldBe: passes}
+	o.Judgement = r.walk(v, &o, t)
+	if !o.Allowed() && o.Fell {
+		o.Reconnect = true
 	}
 	return o
 }
 
-func (s *Snapshot) walk(v *view, o *outcome, t *decision.Trace) judgement {
-	if !validMethod(v.method) {
+func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
+	if !validMethod(v.Method) {
 		t.Add("method", decision.Fail, "it is no method, or CONNECT, which asks for a tunnel")
 		return refuse(decision.RequestMalformed, "the method is no method, or CONNECT, which asks for a tunnel")
 	}
-	host, err := route.Host(v.authority)
+	host, err := route.Host(v.Authority)
 	if err != nil {
 		t.Add("host", decision.Fail, err.Error())
 		return refuse(decision.RequestMalformed, "host: "+err.Error())
 	}
-	o.host = host
-	p := v.listener.profileFor(host)
+	o.Host = host
+	p := v.Listener.ProfileFor(host)
 	if d := v.misdirected(p, host); !d.Allowed() {
-		o.reconnect = !v.overTLS
+		o.Reconnect = !v.OverTLS
 		t.Add("server name", decision.Fail, d.Detail)
-		return judgement{Decision: d}
+		return Judgement{Decision: d}
 	}
-	if p.insists() && !v.evidence.presented() {
+	if p.insists() && !v.Evidence.presented() {
 		t.Add("handshake", decision.Fail, insistsText)
-		return judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: insistsText})}
+		return Judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: insistsText})}
 	}
-	if refused := s.route(v, o, t); !refused.Allowed() {
+	if refused := r.route(v, o, t); !refused.Allowed() {
 		if p.insists() { // which APIs there are is for those whom the profile lets in
-			if out := p.admits(v.evidence, v.now, t); !out.Allowed() {
-				o.api, o.binding, o.allowed = nil, nil, nil
+			if out := p.admits(v.Evidence, v.Now, t); !out.Allowed() {
+				o.API, o.Binding, o.Methods = nil, nil, nil
 				return out
 			}
 		}
 		return refused
 	}
-	if j := p.gate(o.binding, v.evidence, v.now, t); !j.Allowed() {
+	if j := p.gate(o.Binding, v.Evidence, v.Now, t); !j.Allowed() {
 		return j
 	}
-	j := o.binding.judge(p, v.evidence, v.now, t)
+	j := o.Binding.judge(p, v.Evidence, v.Now, t)
 	if j.Allowed() {
 		return j
 	}
 	j.Decision = v.reask(p, j.Decision)
-	if o.binding.observeOnly {
-		o.wouldBe = j.Decision
+	if o.Binding.observeOnly {
+		o.WouldBe = j.Decision
 		t.Add("observe_only", decision.Pass, "the request goes on as anonymous; it would be refused: "+j.Reason.String())
 		return anonymous
 	}
@@ -103,18 +128,18 @@ func (s *Snapshot) walk(v *view, o *outcome, t *decision.Trace) judgement {
 const insistsText = "the TLS profile requires a client certificate and none was presented"
 
 // misdirected refuses a request whose host is served otherwise than its connection was opened.
-func (v *view) misdirected(p *profile, host string) decision.Decision {
+func (v *Request) misdirected(p *Profile, host string) decision.Decision {
 	refused := func(detail string) decision.Decision {
 		return decision.Decision{Reason: decision.MisdirectedRequest, Detail: detail}
 	}
 	switch {
-	case !v.listener.tls:
+	case !v.Listener.TLS:
 		return passes
-	case !v.overTLS:
+	case !v.OverTLS:
 		return refused("the listener speaks TLS now, and the connection is older than that")
-	case v.serverName != "" && p.key != v.profileKey:
-		return refused("server name " + v.serverName + " and host " + host + " have different TLS profiles")
-	case v.tlsVersion < p.config.MinVersion:
+	case v.ServerName != "" && p.Key != v.Profile:
+		return refused("server name " + v.ServerName + " and host " + host + " have different TLS profiles")
+	case v.TLSVersion < p.MinVersion:
 		return refused("the TLS profile of the host wants a later version of TLS than the connection has")
 	}
 	return passes
@@ -140,11 +165,11 @@ func validMethod(method string) bool {
 // reask turns a missing certificate into 421 where the connection was never asked for one but a new one would be: the
 // rule is younger than the connection, or it named no server and got the default profile. A client without a server name
 // would only get the same answer again, so it is told the truth.
-func (v *view) reask(p *profile, d decision.Decision) decision.Decision {
-	if d.Reason != decision.CertificateMissing || !p.asks() || v.serverName == "" {
+func (v *Request) reask(p *Profile, d decision.Decision) decision.Decision {
+	if d.Reason != decision.CertificateMissing || !p.Asks() || v.ServerName == "" {
 		return d
 	}
-	if v.evidence != nil && !v.evidence.asked {
+	if v.Evidence != nil && !v.Evidence.asked {
 		return decision.Decision{Reason: decision.MisdirectedRequest, Detail: "the connection was never asked for a client certificate; a new one will be"}
 	}
 	return d
@@ -152,8 +177,8 @@ func (v *view) reask(p *profile, d decision.Decision) decision.Decision {
 
 // route finds the API and its binding: host and path decide first, then listener, then method, so that a request that
 // does not fit the most specific API never falls through to a laxer one.
-func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
-	raw, query, ok := splitTarget(v.target, v.absolute)
+func (r *Rules) route(v *Request, o *Outcome, t *decision.Trace) Judgement {
+	raw, query, ok := splitTarget(v.Target, v.Absolute)
 	if !ok {
 		t.Add("path", decision.Fail, "the request target has no path")
 		return refuse(decision.RequestMalformed, "the request target is neither a path nor a URL, or its query holds a blank, a control character or #")
@@ -163,17 +188,17 @@ func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
 		t.Add("path", decision.Fail, err.Error())
 		return refuse(decision.RequestMalformed, "path: "+err.Error())
 	}
-	o.path, o.query = path, query
+	o.Path, o.Query = path, query
 
-	candidates := s.routes.Lookup(o.host, path)
-	var found *api
+	candidates := r.routes.Lookup(o.Host, path)
+	var found *API
 	here := false
 	for _, a := range candidates {
-		if a.bindings[v.listener.index] == nil {
+		if a.bindings[v.Listener.Index] == nil {
 			continue
 		}
 		here = true
-		if a.serves(v.method) {
+		if a.serves(v.Method) {
 			found = a
 			break
 		}
@@ -185,37 +210,37 @@ func (s *Snapshot) route(v *view, o *outcome, t *decision.Trace) judgement {
 		t.Add("route", decision.Fail, "no API on this listener owns host and path")
 		return refuse(decision.NoRoute, "")
 	case found == nil:
-		o.allowed = methodsHere(candidates, v.listener.index)
-		o.api = onlyHere(candidates, v.listener.index)
+		o.Methods = methodsHere(candidates, v.Listener.Index)
+		o.API = onlyHere(candidates, v.Listener.Index)
 		t.Add("route", decision.Fail, "the API does not serve the method")
-		return refuse(decision.MethodNotAllowed, "the API serves "+strings.Join(o.allowed, ", "))
+		return refuse(decision.MethodNotAllowed, "the API serves "+strings.Join(o.Methods, ", "))
 	}
-	o.api, o.binding = found, found.bindings[v.listener.index]
+	o.API, o.Binding = found, found.bindings[v.Listener.Index]
 	if t.Enabled() {
-		t.Addf("route", decision.Pass, "API %q owns %q", found.label(), path.String())
+		t.Addf("route", decision.Pass, "API %q owns %q", found.Label(), path.String())
 	}
 	if path.Special()&^found.special != 0 {
 		return refuseSpecial(path, t)
 	}
-	if path.Special() != 0 && !s.sameHowever(o.host, path, found) {
+	if path.Special() != 0 && !r.sameHowever(o.Host, path, found) {
 		t.Add("path", decision.Fail, "a backend could read it as a path of another API")
 		return refuse(decision.RequestMalformed, "path: another API owns what a backend could read it as")
 	}
 	if found.broken.Reason != decision.OK {
 		t.Add("configuration", decision.Fail, found.broken.Detail)
-		return judgement{Decision: found.broken}
+		return Judgement{Decision: found.broken}
 	}
 	return anonymous
 }
 
 // sameHowever reports whether an API owns a path however a backend reads the characters that it opted into: an encoded
 // slash, a backslash or a semicolon may separate segments, and what follows a semicolon may not count at all.
-func (s *Snapshot) sameHowever(host string, path route.Path, a *api) bool {
+func (r *Rules) sameHowever(host string, path route.Path, a *API) bool {
 	text := path.String()
 	decoded := slashes.Replace(text) // some decode first and strip parameters then, some the other way round
 	for _, reading := range []string{separators.Replace(text), stripParameters(text), stripParameters(decoded), slashes.Replace(stripParameters(text))} {
 		p, err := route.ParsePath(reading)
-		if err != nil || !slices.Contains(s.routes.Lookup(host, p), a) {
+		if err != nil || !slices.Contains(r.routes.Lookup(host, p), a) {
 			return false
 		}
 	}
@@ -241,7 +266,7 @@ var (
 	separators = strings.NewReplacer("%2F", "/", "%5C", "/", `\`, "/", "%3B", "/", ";", "/")
 )
 
-func refuseSpecial(path route.Path, t *decision.Trace) judgement {
+func refuseSpecial(path route.Path, t *decision.Trace) Judgement {
 	detail := "path: " + describe(path.Special()) + " is refused unless allow_in_path of the API names it"
 	t.Add("path", decision.Fail, detail)
 	return refuse(decision.RequestMalformed, detail)
@@ -261,8 +286,8 @@ func describe(special route.Characters) string {
 }
 
 // onlyHere returns the one candidate that the listener has, nil when there are several: then nobody owns the refusal.
-func onlyHere(candidates []*api, listener int) *api {
-	var only *api
+func onlyHere(candidates []*API, listener int) *API {
+	var only *API
 	for _, a := range candidates {
 		if a.bindings[listener] == nil {
 			continue
@@ -275,7 +300,7 @@ func onlyHere(candidates []*api, listener int) *api {
 	return only
 }
 
-func methodsHere(candidates []*api, listener int) []string {
+func methodsHere(candidates []*API, listener int) []string {
 	var methods []string
 	for _, a := range candidates {
 		if a.bindings[listener] != nil {

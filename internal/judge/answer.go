@@ -1,6 +1,7 @@
-package gateway
+package judge
 
 import (
+	"crypto/x509"
 	"encoding/json"
 
 	"sallyport/internal/config"
@@ -8,11 +9,14 @@ import (
 	"sallyport/internal/identity"
 )
 
-// answer is what a refused caller gets.
-type answer struct {
-	status      int
-	contentType string
-	body        []byte
+// Answer is what a refused caller gets.
+type Answer struct {
+	// Status is the HTTP status.
+	Status int
+	// ContentType is the media type of Body.
+	ContentType string
+	// Body is whole.
+	Body []byte
 }
 
 // problem is the body of a refusal (RFC 9457). Reason and request_id are extension members.
@@ -25,19 +29,19 @@ type problem struct {
 	RequestID string `json:"request_id"`
 }
 
-// answerTo makes the answer to a refused request. status replaces the reason's own where it is not zero. It tells a
-// caller nothing that the decision's detail knows.
-func answerTo(o *outcome, status int, requestID string, leaf *identity.SHA256) answer {
+// Answer makes the answer to a refused request. status replaces the reason's own where it is not zero; presented may be
+// nil. It tells a caller nothing that the decision's detail knows.
+func (o *Outcome) Answer(status int, requestID string, presented *Evidence) Answer {
 	reason := o.Reason
 	if status == 0 {
 		status = reason.Status()
 	}
 	var errors config.Errors
-	if o.binding != nil {
-		errors = o.binding.errors
+	if o.Binding != nil {
+		errors = o.Binding.errors
 	}
 	if errors.Style == config.StyleTyk && aboutCertificate(reason) {
-		return tykAnswer(reason, leaf)
+		return tykAnswer(reason, presented.Leaf())
 	}
 	p := problem{
 		Type: "urn:sallyport:" + reason.String(), Title: reason.Title(), Status: status, Detail: reason.Detail(),
@@ -65,7 +69,7 @@ func answerTo(o *outcome, status int, requestID string, leaf *identity.SHA256) a
 	if err != nil {
 		body = []byte(`{"title":"Internal error","status":500}`) // strings and a number always marshal
 	}
-	return answer{status: p.Status, contentType: "application/problem+json", body: append(body, '\n')}
+	return Answer{Status: p.Status, ContentType: "application/problem+json", Body: append(body, '\n')}
 }
 
 // aboutCertificate reports whether a reason is about the caller's certificate.
@@ -73,14 +77,14 @@ func aboutCertificate(r decision.Reason) bool {
 	return r >= decision.CertificateMissing && r <= decision.CertificateDenied
 }
 
-// tykAnswer is what Tyk answers at the HTTP level, byte for byte.
-func tykAnswer(reason decision.Reason, leaf *identity.SHA256) answer {
+// tykAnswer is what Tyk answers at the HTTP level, byte for byte. leaf is nil when nothing was presented.
+func tykAnswer(reason decision.Reason, leaf *x509.Certificate) Answer {
 	message := "Client TLS certificate is required"
 	switch {
 	case reason == decision.CertificateExpired:
 		message = "Certificate has expired"
 	case reason != decision.CertificateMissing && leaf != nil:
-		message = "Certificate with SHA256 " + leaf.String() + " not allowed"
+		message = "Certificate with SHA256 " + identity.Thumbprint(leaf).String() + " not allowed"
 	}
-	return answer{status: 403, contentType: "application/json", body: []byte("{\n    \"error\": \"" + message + "\"\n}")}
+	return Answer{Status: 403, ContentType: "application/json", Body: []byte("{\n    \"error\": \"" + message + "\"\n}")}
 }

@@ -1,4 +1,4 @@
-package gateway
+package judge
 
 import (
 	"fmt"
@@ -10,23 +10,24 @@ import (
 	"sallyport/internal/trust"
 )
 
-// judgement is what judging says of one request: the decision, and who the caller is when a certificate was validated
-// and accepted.
-type judgement struct {
+// Judgement is what judging says of one request.
+type Judgement struct {
 	decision.Decision
-	caller standing // its verdict is nil for an anonymous caller
-	fell   bool     // trust that had accepted the evidence refuses it now
+	// Caller is who calls when a certificate was validated and accepted; the zero value is an anonymous caller.
+	Caller Standing
+	// Fell says that trust which had accepted the evidence on this connection refuses it now.
+	Fell bool
 }
 
-var anonymous = judgement{Decision: passes}
+var anonymous = Judgement{Decision: passes}
 
-func refuse(reason decision.Reason, detail string) judgement {
-	return judgement{Decision: decision.Decision{Reason: reason, Detail: detail}}
+func refuse(reason decision.Reason, detail string) Judgement {
+	return Judgement{Decision: decision.Decision{Reason: reason, Detail: detail}}
 }
 
 // judge decides whether the evidence of a connection may call the API of the binding now. The caller is anonymous
 // unless the leaf's path was validated by the trust in effect and the lists accept it.
-func (b *binding) judge(p *profile, ev *evidence, now time.Time, t *decision.Trace) judgement {
+func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Trace) Judgement {
 	if t.Enabled() {
 		t.Addf("mode", decision.Info, "%s, on_invalid %s", b.mode, b.onInvalid)
 	}
@@ -46,22 +47,22 @@ func (b *binding) judge(p *profile, ev *evidence, now time.Time, t *decision.Tra
 		t.Add("trust", decision.Info, "no trust is in effect: the certificate is not looked at")
 		return anonymous
 	}
-	var s standing
+	var s Standing
 	if t.Enabled() {
-		s = standing{set: set, verdict: set.Explain(ev.chain, now, t)}
+		s = Standing{set: set, verdict: set.Explain(ev.chain, now, t)}
 	} else {
 		s = ev.judge(set, now)
 	}
 	if !s.verdict.Reason.Allowed() {
 		j := b.invalid(s.verdict, t)
-		j.fell = !j.Allowed() && ev.fell(set, j.Reason)
+		j.Fell = !j.Allowed() && ev.fell(set, j.Reason)
 		return j
 	}
 	return b.lists(s, t)
 }
 
 // invalid decides about a certificate that no trust store in effect accepts.
-func (b *binding) invalid(v *trust.Verdict, t *decision.Trace) judgement {
+func (b *Binding) invalid(v *trust.Verdict, t *decision.Trace) Judgement {
 	switch {
 	case b.mode == config.ModeNone:
 		t.Add("mode", decision.Pass, "no certificate is demanded: the caller is anonymous")
@@ -88,7 +89,7 @@ func ignorable(r decision.Reason) bool {
 
 // lists applies deny and allow to a validated certificate. Deny wins; where no certificate is demanded a certificate
 // that the lists refuse makes the caller anonymous, as if it had presented nothing.
-func (b *binding) lists(s standing, t *decision.Trace) judgement {
+func (b *Binding) lists(s Standing, t *decision.Trace) Judgement {
 	id := s.verdict.Identity
 	if i := b.deny.find(id); i >= 0 {
 		return b.unlisted(decision.CertificateDenied, "deny", b.deny.describe(i), t)
@@ -97,7 +98,7 @@ func (b *binding) lists(s standing, t *decision.Trace) judgement {
 		t.Addf("deny", decision.Pass, "none of %d entries matches", len(b.deny.entries))
 	}
 	if b.allow == nil {
-		return judgement{Decision: passes, caller: s}
+		return Judgement{Decision: passes, Caller: s}
 	}
 	i := b.allow.find(id)
 	if i < 0 {
@@ -106,10 +107,10 @@ func (b *binding) lists(s standing, t *decision.Trace) judgement {
 	if t.Enabled() {
 		t.Add("allow", decision.Pass, "matches "+b.allow.describe(i))
 	}
-	return judgement{Decision: passes, caller: s}
+	return Judgement{Decision: passes, Caller: s}
 }
 
-func (b *binding) unlisted(reason decision.Reason, check, detail string, t *decision.Trace) judgement {
+func (b *Binding) unlisted(reason decision.Reason, check, detail string, t *decision.Trace) Judgement {
 	if b.mode == config.ModeNone {
 		t.Add(check, decision.Pass, "no certificate is demanded: the caller is anonymous ("+detail+")")
 		return anonymous
@@ -118,7 +119,7 @@ func (b *binding) unlisted(reason decision.Reason, check, detail string, t *deci
 	return refuse(reason, detail)
 }
 
-func (b *binding) notAllowed(id *identity.Identity) string {
+func (b *Binding) notAllowed(id *identity.Identity) string {
 	text := fmt.Sprintf("none of %d entries matches %q", len(b.allow.entries), id.Subject().String())
 	if miss := b.allow.nearestMiss(id); miss != "" {
 		text += "; " + miss
@@ -129,7 +130,7 @@ func (b *binding) notAllowed(id *identity.Identity) string {
 // gate holds a profile's client_auth: required against every request for its server names, whatever the handshake of the
 // connection was: one that is older than the rule, or that named no server, has passed no such handshake. What counts is
 // the profile's own trust and that of the API, not what the handshake had to accept for the sake of other APIs.
-func (p *profile) gate(b *binding, ev *evidence, now time.Time, t *decision.Trace) judgement {
+func (p *Profile) gate(b *Binding, ev *Evidence, now time.Time, t *decision.Trace) Judgement {
 	if !p.insists() {
 		return anonymous
 	}
@@ -144,7 +145,7 @@ func (p *profile) gate(b *binding, ev *evidence, now time.Time, t *decision.Trac
 }
 
 // admits says whether the handshake of a profile would accept the evidence.
-func (p *profile) admits(ev *evidence, now time.Time, t *decision.Trace) judgement {
+func (p *Profile) admits(ev *Evidence, now time.Time, t *decision.Trace) Judgement {
 	switch {
 	case !p.insists():
 		return anonymous
@@ -158,13 +159,13 @@ func (p *profile) admits(ev *evidence, now time.Time, t *decision.Trace) judgeme
 	return admitted(ev.judge(p.handshake, now).verdict, ev, p.handshake, t)
 }
 
-func admitted(v *trust.Verdict, ev *evidence, set *trust.Set, t *decision.Trace) judgement {
+func admitted(v *trust.Verdict, ev *Evidence, set *trust.Set, t *decision.Trace) Judgement {
 	if !v.Reason.Allowed() {
 		if t.Enabled() {
 			t.Addf("handshake", decision.Fail, "the TLS profile requires a client certificate that its trust accepts: %s", v.Detail)
 		}
 		j := refuse(v.Reason, v.Detail)
-		j.fell = ev.fell(set, v.Reason)
+		j.Fell = ev.fell(set, v.Reason)
 		return j
 	}
 	if t.Enabled() {

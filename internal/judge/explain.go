@@ -1,4 +1,4 @@
-package gateway
+package judge
 
 import (
 	"crypto/tls"
@@ -52,7 +52,7 @@ type Explanation struct {
 
 // Explain decides about a request that nobody sent, with the functions that decide about live ones, and says which checks
 // led there. The error says why the question itself makes no sense.
-func (s *Snapshot) Explain(q Question, clock *Clock) (*Explanation, error) {
+func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	target, err := url.Parse(q.URL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL: %w", errors.Unwrap(err))
@@ -61,73 +61,73 @@ func (s *Snapshot) Explain(q Question, clock *Clock) (*Explanation, error) {
 		return nil, errors.New("the URL must begin with http:// or https:// and a host")
 	}
 	overTLS := target.Scheme == "https"
-	l, err := s.listenerFor(q.Listener, target, overTLS)
+	l, err := r.listenerFor(q.Listener, target, overTLS)
 	if err != nil {
 		return nil, err
 	}
-	v := view{method: q.Method, target: rawTarget(q.URL), authority: target.Host, listener: l, overTLS: overTLS, now: q.At}
-	if v.method == "" {
-		v.method = "GET"
+	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At}
+	if v.Method == "" {
+		v.Method = "GET"
 	}
 	if q.Host != "" {
-		v.authority = q.Host
+		v.Authority = q.Host
 	}
-	if v.now.IsZero() {
-		v.now = clock.Now()
+	if v.Now.IsZero() {
+		v.Now = now
 	}
 	t := &decision.Trace{}
-	e := &Explanation{Listener: l.name}
+	e := &Explanation{Listener: l.Name}
 	if overTLS {
 		if refused := v.pretendHandshake(target.Hostname(), q.Presented, e, t); refused != nil {
 			e.conclude(*refused, nil, t)
 			return e, nil
 		}
 	} else {
-		v.evidence = newEvidence(nil, false)
+		v.Evidence = NewEvidence(nil, false)
 		if len(q.Presented) > 0 {
 			t.Add("evidence", decision.Info, "a plain listener never sees the certificate")
 		}
 	}
-	o := s.decide(&v, t)
+	o := r.Decide(&v, t)
 	e.conclude(o.Decision, &o, t)
 	return e, nil
 }
 
 // pretendHandshake does what the listener's handshake would find out. It returns a decision when the handshake fails.
-func (v *view) pretendHandshake(host string, presented []*x509.Certificate, e *Explanation, t *decision.Trace) *decision.Decision {
+func (v *Request) pretendHandshake(host string, presented []*x509.Certificate, e *Explanation, t *decision.Trace) *decision.Decision {
 	if net.ParseIP(strings.Trim(host, "[]")) == nil { // clients name no addresses (RFC 6066, section 3)
 		name, err := route.Host(host)
 		if err != nil {
 			return &decision.Decision{Reason: decision.RequestMalformed, Detail: "server name: " + err.Error()}
 		}
-		v.serverName = name
+		v.ServerName = name
 	}
-	p := v.listener.profileFor(v.serverName)
-	v.profileKey, e.ServerName, e.Profile = p.key, v.serverName, p.key
-	if p.key == "" {
+	p := v.Listener.ProfileFor(v.ServerName)
+	v.Profile, e.ServerName, e.Profile = p.Key, v.ServerName, p.Key
+	if p.Key == "" {
 		e.Profile = "default"
 	}
-	t.Addf("tls profile", decision.Info, "%s, client_auth %s", e.Profile, p.clientAuth)
+	t.Addf("tls profile", decision.Info, "%s, client_auth %s", e.Profile, p.ClientAuth)
 	switch {
 	case len(presented) == 0:
-		v.evidence = newEvidence(nil, p.asks())
+		v.Evidence = NewEvidence(nil, p.Asks())
 		t.Add("evidence", decision.Info, "no certificate")
-	case !p.asks():
-		v.evidence = newEvidence(nil, false)
+	case !p.Asks():
+		v.Evidence = NewEvidence(nil, false)
 		t.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
 	default:
-		v.evidence = newEvidence(presented, true)
+		v.Evidence = NewEvidence(presented, true)
 		t.Addf("evidence", decision.Info, "a TLS certificate, %d in its chain", len(presented))
 	}
-	v.tlsVersion = tls.VersionTLS13
-	if j := p.admits(v.evidence, v.now, t); !j.Allowed() {
+	v.TLSVersion = tls.VersionTLS13
+	if j := p.admits(v.Evidence, v.Now, t); !j.Allowed() {
 		e.Handshake = true
 		return &j.Decision
 	}
 	return nil
 }
 
-func (e *Explanation) conclude(d decision.Decision, o *outcome, t *decision.Trace) {
+func (e *Explanation) conclude(d decision.Decision, o *Outcome, t *decision.Trace) {
 	e.Decision, e.Reason, e.Detail, e.Checks = "allow", d.Reason, d.Detail, t.Checks
 	if !d.Allowed() {
 		e.Decision = "deny"
@@ -136,28 +136,28 @@ func (e *Explanation) conclude(d decision.Decision, o *outcome, t *decision.Trac
 		return
 	}
 	if !d.Allowed() {
-		e.Status = answerTo(o, 0, "", nil).status
+		e.Status = o.Answer(0, "", nil).Status
 	}
-	if !o.wouldBe.Allowed() {
-		reason := o.wouldBe.Reason
+	if !o.WouldBe.Allowed() {
+		reason := o.WouldBe.Reason
 		e.WouldBe = &reason
 	}
-	if o.api != nil {
-		e.API, e.Version = o.api.name, o.api.version
+	if o.API != nil {
+		e.API, e.Version = o.API.name, o.API.version
 	}
-	if v := o.caller.verdict; v != nil && v.Identity != nil {
-		e.Caller = v.Identity.Subject().String()
+	if o.Caller.Known() {
+		e.Caller = o.Caller.verdict.Identity.Subject().String()
 	}
 }
 
 // listenerFor finds the listener of a question.
-func (s *Snapshot) listenerFor(name string, target *url.URL, overTLS bool) (*listener, error) {
+func (r *Rules) listenerFor(name string, target *url.URL, overTLS bool) (*Listener, error) {
 	if name != "" {
-		l := s.byName[name]
+		l := r.byName[name]
 		switch {
 		case l == nil:
-			return nil, fmt.Errorf("there is no listener %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(s.byName)), ", "))
-		case l.tls != overTLS:
+			return nil, fmt.Errorf("there is no listener %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(r.byName)), ", "))
+		case l.TLS != overTLS:
 			return nil, fmt.Errorf("listener %q and the scheme %s do not fit: one speaks TLS, the other does not", name, target.Scheme)
 		}
 		return l, nil
@@ -167,18 +167,18 @@ func (s *Snapshot) listenerFor(name string, target *url.URL, overTLS bool) (*lis
 		given = false
 		port = map[bool]string{true: "443", false: "80"}[overTLS]
 	}
-	var byPort, byScheme []*listener
-	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
-		l := s.byName[name]
-		if l.tls != overTLS {
+	var byPort, byScheme []*Listener
+	for _, name := range slices.Sorted(maps.Keys(r.byName)) {
+		l := r.byName[name]
+		if l.TLS != overTLS {
 			continue
 		}
 		byScheme = append(byScheme, l)
-		if _, p, err := net.SplitHostPort(l.address); err == nil && p == port {
+		if _, p, err := net.SplitHostPort(l.Address); err == nil && p == port {
 			byPort = append(byPort, l)
 		}
 	}
-	anyPort := func(l *listener) bool { return strings.HasSuffix(l.address, ":0") }
+	anyPort := func(l *Listener) bool { return strings.HasSuffix(l.Address, ":0") }
 	switch {
 	case len(byPort) == 1:
 		return byPort[0], nil

@@ -1,4 +1,4 @@
-package gateway
+package judge
 
 import (
 	"crypto/x509"
@@ -12,9 +12,9 @@ import (
 	"sallyport/internal/trust"
 )
 
-// evidence is what the caller of a connection presented. It is made once, after the handshake, and judged on every
-// request. A nil *evidence, like one without a chain, means that nothing was presented.
-type evidence struct {
+// Evidence is what the caller of a connection presented. It is made once, after the handshake, and judged on every
+// request, concurrently too. A nil *Evidence, like one without a chain, means that nothing was presented.
+type Evidence struct {
 	chain *trust.Chain // nil: nothing
 	asked bool         // the handshake asked for a certificate
 
@@ -24,16 +24,18 @@ type evidence struct {
 	held map[string]bool // the trust that accepted the chain at some time, by the names of its stores
 }
 
-func newEvidence(presented []*x509.Certificate, asked bool) *evidence {
-	return &evidence{chain: trust.NewChain(presented), asked: asked}
+// NewEvidence returns the evidence of a connection that presented these certificates, leaf first; none means that it
+// presented nothing. asked says whether its handshake asked for one.
+func NewEvidence(presented []*x509.Certificate, asked bool) *Evidence {
+	return &Evidence{chain: trust.NewChain(presented), asked: asked}
 }
 
 // presented reports whether there is a certificate.
-func (e *evidence) presented() bool { return e != nil && e.chain != nil }
+func (e *Evidence) presented() bool { return e != nil && e.chain != nil }
 
-// leaf returns the caller's own certificate, nil when nothing was presented. It is not an identity: nothing was
+// Leaf returns the caller's own certificate, nil when nothing was presented. It is not an identity: nothing was
 // validated.
-func (e *evidence) leaf() *x509.Certificate {
+func (e *Evidence) Leaf() *x509.Certificate {
 	if !e.presented() {
 		return nil
 	}
@@ -43,24 +45,28 @@ func (e *evidence) leaf() *x509.Certificate {
 // memo remembers the last verdicts of one connection, so that a request costs a pointer comparison and a look at the
 // clock. Sets are made anew when their content changes, so a verdict of an older generation is never found.
 type memo struct {
-	entries [memoSize]standing
+	entries [memoSize]Standing
 	next    int
 }
 
 // memoSize is how many trust sets one connection can use without asking the shared cache again.
 const memoSize = 4
 
-// standing is what one trust set says about the chain of a connection, with the header values that tell the backend.
-type standing struct {
+// Standing is what one trust set says about the chain of a connection, with the header values that tell the backend. The
+// zero value is that of somebody unknown.
+type Standing struct {
 	set     *trust.Set
 	verdict *trust.Verdict
 
-	clientCert      string // RFC 9440; empty unless the verdict is OK
-	clientCertChain string
+	// ClientCert and ClientCertChain are the values of the fields of RFC 9440, empty unless the verdict is OK.
+	ClientCert, ClientCertChain string
 }
 
-// judge returns the standing of the evidence in a set at a time; set may be nil, which trusts nothing.
-func (e *evidence) judge(set *trust.Set, now time.Time) standing {
+// Known reports whether there is an identity behind it.
+func (s *Standing) Known() bool { return s.verdict != nil && s.verdict.Identity != nil }
+
+// judge returns the Standing of the evidence in a set at a time; set may be nil, which trusts nothing.
+func (e *Evidence) judge(set *trust.Set, now time.Time) Standing {
 	m := e.memo.Load()
 	if m != nil && set != nil {
 		for i := range m.entries {
@@ -73,14 +79,14 @@ func (e *evidence) judge(set *trust.Set, now time.Time) standing {
 	return e.judgeAnew(m, set, now)
 }
 
-func (e *evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) standing {
-	s := standing{set: set, verdict: set.Verify(e.chain, now)}
+func (e *Evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) Standing {
+	s := Standing{set: set, verdict: set.Verify(e.chain, now)}
 	if s.verdict.Reason.Allowed() {
 		e.hold(set)
 		path := s.verdict.Path
-		s.clientCert = certheader.ClientCert(path[0])
+		s.ClientCert = certheader.ClientCert(path[0])
 		if len(path) > 2 { // the leaf is told apart, the anchor is the backend's to know
-			s.clientCertChain = certheader.ClientCertChain(path[1 : len(path)-1])
+			s.ClientCertChain = certheader.ClientCertChain(path[1 : len(path)-1])
 		}
 	}
 	if set == nil {
@@ -105,7 +111,7 @@ func (e *evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) standing 
 }
 
 // hold remembers that a set accepted the chain.
-func (e *evidence) hold(set *trust.Set) {
+func (e *Evidence) hold(set *trust.Set) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.held == nil {
@@ -116,7 +122,7 @@ func (e *evidence) hold(set *trust.Set) {
 
 // fell reports whether a refusal means that the evidence fell: the same stores had accepted it on this connection before,
 // whatever they hold by now. A refusal by stores that never accepted it is one API's affair and leaves the connection.
-func (e *evidence) fell(set *trust.Set, r decision.Reason) bool {
+func (e *Evidence) fell(set *trust.Set, r decision.Reason) bool {
 	switch r { //nolint:exhaustive // every other reason is not about the evidence alone
 	case decision.CertificateRevoked, decision.CertificateExpired, decision.CertificateUntrusted,
 		decision.RevocationUnknown, decision.CertificateWeak, decision.CertificateChain:

@@ -1,0 +1,191 @@
+package judge
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"slices"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/decision"
+	"sallyport/internal/route"
+	"sallyport/internal/trust"
+)
+
+// Rules are everything that requests are judged by, compiled from one document. They never change, and may be used
+// concurrently. The zero value has no listener and no API.
+type Rules struct {
+	listeners []*Listener // in document order
+	byName    map[string]*Listener
+	routes    *route.Table[*API]
+	apis      []*API // in document order
+}
+
+// Listeners are the listeners in the order of the document; Listener.Index counts them.
+func (r *Rules) Listeners() []*Listener { return r.listeners }
+
+// APIs are the APIs in the order of the document; API.Index counts them.
+func (r *Rules) APIs() []*API { return r.apis }
+
+// Broken names the APIs that refuse every request because something that they need is broken, and what that is. It is
+// empty unless the document was loaded with config.Options.ServePartial.
+func (r *Rules) Broken() []string {
+	var broken []string
+	for _, a := range r.apis {
+		if !a.broken.Allowed() {
+			broken = append(broken, "API "+quote(a.Label())+": "+a.broken.Detail)
+		}
+	}
+	return broken
+}
+
+// Listener is what judging knows of a bound address: whose TLS profiles it has, and at which index its bindings stand in
+// every API. The zero value has a name, no address, and no API.
+type Listener struct {
+	// Name and Address are the document's.
+	Name, Address string
+	// Index counts the listeners of the document.
+	Index int
+	// TLS reports whether it speaks TLS.
+	TLS bool
+
+	profiles []*Profile         // every profile once, the default first; none without TLS
+	owner    route.HostMap[int] // which of them a host has; none means the default
+}
+
+// Profiles are the TLS profiles, the default first; Profile.Index counts them. There are none without TLS.
+func (l *Listener) Profiles() []*Profile { return l.profiles }
+
+// ProfileFor returns the TLS profile of a canonical host name, the listener's default when no other matches. It is nil
+// without TLS.
+func (l *Listener) ProfileFor(host string) *Profile {
+	if !l.TLS {
+		return nil
+	}
+	if i, ok := l.owner.Lookup(host); ok {
+		return l.profiles[i]
+	}
+	return l.profiles[0]
+}
+
+// Profile is what a listener demands of handshakes for some server names, and of the requests after them.
+type Profile struct {
+	// Key identifies the profile across generations: its server names, "" for the default.
+	Key string
+	// Index counts the profiles of the listener.
+	Index int
+	// ClientAuth says whether the handshake asks for a certificate, and whether it insists.
+	ClientAuth config.ClientAuth
+	// MinVersion is the lowest version of TLS, as crypto/tls counts them.
+	MinVersion uint16
+
+	// handshake is what the handshake accepts: the stores of every API that can be reached through this profile
+	// and the profile's own. Nil accepts nothing.
+	handshake *trust.Set
+	// gates is what a request has to pass where the profile insists, by the API's own trust: that and the profile's
+	// own; with neither, what the handshake accepts. The key nil is for APIs without trust of their own.
+	gates map[*trust.Set]*trust.Set
+	// fallback is the trust of APIs that have none of their own: the profile's tls.trust. Nil when there is none.
+	fallback *trust.Set
+}
+
+// Asks reports whether the handshake asks for a client certificate. A nil profile does not.
+func (p *Profile) Asks() bool { return p != nil && p.ClientAuth != config.ClientAuthNone }
+
+// insists reports whether nobody may pass this profile without an acceptable certificate.
+func (p *Profile) insists() bool { return p != nil && p.ClientAuth == config.ClientAuthRequired }
+
+// VerifyHandshake says whether a handshake of a profile that insists on a certificate may go on. The error is a
+// *trust.Error. It runs on every handshake, resumed ones included. Where a certificate is only asked for nobody calls it:
+// what it found would be judged again by each API's own trust, and whoever sends hostile chains would be served twice.
+func (p *Profile) VerifyHandshake(presented []*x509.Certificate, now time.Time) error {
+	return p.handshake.Verify(trust.NewChain(presented), now).Err()
+}
+
+// Announce returns the DER of the names that a handshake announces as acceptable issuers, nil for none.
+func (p *Profile) Announce() [][]byte {
+	if p.handshake == nil {
+		return nil
+	}
+	return p.handshake.Announce()
+}
+
+// TrustFingerprint identifies the content of what the handshake accepts: profiles that differ in it must not share session
+// ticket keys. It is nil when the handshake accepts nothing.
+func (p *Profile) TrustFingerprint() []byte {
+	if p.handshake == nil {
+		return nil
+	}
+	sum := p.handshake.Fingerprint()
+	return sum[:]
+}
+
+// API is one API of the document, with its rules on each listener. A nil *API stands for no API.
+type API struct {
+	// Index counts the APIs of the document.
+	Index int
+
+	name, version string
+	series        string
+	methods       []string // nil means all
+	special       route.Characters
+	broken        decision.Decision // why the API cannot be served; OK when it can
+	bindings      []*Binding        // by Listener.Index; nil where the API is not reachable
+}
+
+// Label is the API's name, "" for no API.
+func (a *API) Label() string {
+	if a == nil {
+		return ""
+	}
+	return a.name
+}
+
+// Version is the API's version, "" for none.
+func (a *API) Version() string {
+	if a == nil {
+		return ""
+	}
+	return a.version
+}
+
+// Series is what metrics call the API: its name, with @version where there is one; "" for no API.
+func (a *API) Series() string {
+	if a == nil {
+		return ""
+	}
+	return a.series
+}
+
+// RestrictsMethods reports whether the method is part of what the API matches.
+func (a *API) RestrictsMethods() bool { return a.methods != nil }
+
+// serves reports whether the API serves a method.
+func (a *API) serves(method string) bool {
+	return a.methods == nil || slices.Contains(a.methods, method)
+}
+
+// Binding is an API on a listener: what the document says there, merged and compiled.
+type Binding struct {
+	// Bounds are the limits of requests to the API.
+	Bounds config.RequestBounds
+
+	mode        config.Mode
+	onInvalid   config.OnInvalid
+	observeOnly bool
+
+	trust    *trust.Set // nil: the profile's fallback applies
+	ownTrust bool       // the document names trust for this API; with trust nil it is broken
+	allow    *matchList // nil: every valid certificate may call
+	deny     *matchList // nil: none is denied
+
+	errors config.Errors
+}
+
+// minVersion is a version of TLS as crypto/tls counts them.
+func minVersion(v config.TLSVersion) uint16 {
+	if v == config.TLS13 {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}
