@@ -2,14 +2,18 @@ package main
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/admin"
 	"sallyport/internal/config"
 	"sallyport/internal/daemon"
 	"sallyport/internal/gateway"
@@ -17,18 +21,36 @@ import (
 	"sallyport/internal/keystore"
 )
 
+// adminToken is the environment variable with the token of the admin address, for run and for those who ask it.
+const adminToken = "SALLYPORT_ADMIN_TOKEN"
+
 func explainCommand() *cobra.Command {
-	var path, cert, at string
+	var path, cert, at, requestID, address string
 	var asJSON bool
 	var q judge.Question
 	cmd := &cobra.Command{
-		Use:   "explain --config FILE [--cert PEM] URL",
-		Short: "Say what the gateway would decide about a request, and why",
+		Use:   "explain {--config FILE [--cert PEM] URL | --request-id ID --admin ADDR}",
+		Short: "Say what the gateway would decide about a request, or why it refused one",
 		Long: `Explain decides about a request that nobody sent, with the functions that decide about live ones, and shows the
-checks that led there. Without --cert the caller has no certificate. Exit code 0 means allowed, 1 refused.`,
-		Example: `  sallyport explain --config sallyport.yaml --cert partner-a.pem https://localhost:8443/orders/`,
-		Args:    cobra.ExactArgs(1),
+checks that led there and what to change. Without --cert the caller has no certificate. Exit code 0 means allowed, 1
+refused.
+
+With --request-id it asks a running gateway about a request that it refused. The id is in the answer and in the access
+record; the gateway remembers about the last thousand refusals. It has to run with --admin and ` + adminToken + `, and
+the same token has to be in the environment here. What was presented is judged again by the rules that run now.`,
+		Example: `  sallyport explain --config sallyport.yaml --cert partner-a.pem https://localhost:8443/orders/
+  sallyport explain --request-id 0123456789abcdef0123456789abcdef --admin :9901`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if requestID != "" {
+				if len(args) > 0 || path != "" || cert != "" || at != "" {
+					return errors.New("--request-id is about a request of the past: it goes with --admin alone")
+				}
+				return explainPast(cmd, &admin.Client{Address: address, Token: os.Getenv(adminToken)}, requestID, asJSON)
+			}
+			if address != "" || path == "" || len(args) != 1 {
+				return errors.New("want --config and a URL, or --request-id and --admin")
+			}
 			q.URL = args[0]
 			var err error
 			if q.Presented, err = certificates(cert); err != nil {
@@ -52,16 +74,70 @@ checks that led there. Without --cert the caller has no certificate. Exit code 0
 			return err
 		},
 	}
-	configFlag(cmd, &path)
 	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
+	f.StringVarP(&path, "config", "c", "", "configuration: a file or a directory")
 	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM, the leaf first, intermediates after it")
 	f.StringVar(&q.Listener, "listener", "", "the listener's name; by default the one that has the URL's port")
 	f.StringVar(&q.Method, "method", "GET", "the HTTP method")
 	f.StringVar(&q.Host, "host", "", "the Host field, where it differs from the URL's host")
 	notYet(cmd, "header", "certificates in headers")
 	f.StringVar(&at, "at", "", "the time of the request (RFC 3339); by default now")
+	f.StringVar(&requestID, "request-id", "", "the id of a request that a running gateway refused")
+	f.StringVar(&address, "admin", "", "with --request-id: the admin address of that gateway")
 	return cmd
+}
+
+// explainPast prints what a running gateway says about a request that it refused. The exit code is that of the decision of
+// then.
+func explainPast(cmd *cobra.Command, client *admin.Client, requestID string, asJSON bool) error {
+	switch {
+	case client.Address == "":
+		return errors.New("--request-id needs --admin: the address of the running gateway")
+	case client.Token == "":
+		return errors.New("--request-id needs the token of the admin address in " + adminToken)
+	}
+	past, err := client.Refusal(cmd.Context(), requestID)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(cmd.OutOrStdout(), past)
+	} else {
+		err = writePast(cmd.OutOrStdout(), past)
+	}
+	if err == nil && past.Decision != "allow" {
+		return refusal{errTold}
+	}
+	return err
+}
+
+func writePast(w io.Writer, p *gateway.Recollection) error {
+	what := p.Method + " " + p.Host + p.Path
+	if p.Handshake {
+		what = "a handshake"
+	}
+	fmt.Fprintf(w, "%s: %s from %s on listener %s\n", p.Time.UTC().Format(time.RFC3339), terminal(what), p.Remote, p.Listener)
+	fmt.Fprintf(w, "was decided by generation %d: %s: %s", p.Generation, p.Decision, p.Reason)
+	if p.Status != 0 {
+		fmt.Fprintf(w, " (status %d)", p.Status)
+	}
+	fmt.Fprintln(w)
+	for _, text := range []string{p.Detail, p.Failure} {
+		if text != "" {
+			fmt.Fprintf(w, "  %s\n", terminal(text))
+		}
+	}
+	fmt.Fprintln(w)
+	if p.Explanation == nil {
+		fmt.Fprintf(w, "it cannot be judged again: %s\n", p.Unexplained)
+		return nil
+	}
+	fmt.Fprintf(w, "judged again by generation %d, at the time of then:\n", p.ExplainedBy)
+	if p.Explanation.Decision == "allow" && p.Decision == "deny" && p.ExplainedBy == p.Generation {
+		fmt.Fprintln(w, "(the rules let it pass; what refused it came afterwards, and stands above)")
+	}
+	return writeExplanation(w, p.Explanation)
 }
 
 func explain(path string, q judge.Question) (*judge.Explanation, error) {
@@ -117,7 +193,7 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 	}
 	fmt.Fprintf(w, "%s: %s%s\n", e.Decision, e.Reason, status)
 	if e.Detail != "" {
-		fmt.Fprintf(w, "  %s\n", e.Detail)
+		fmt.Fprintf(w, "  %s\n", terminal(e.Detail))
 	}
 	if e.WouldBe != nil {
 		fmt.Fprintf(w, "  observe_only: without it the answer would be %s\n", *e.WouldBe)
@@ -128,17 +204,27 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"server name", e.ServerName},
 		{"TLS profile", e.Profile},
 		{"API", joined(e.API, e.Version)},
+		{"rules", e.Rules},
 		{"caller", e.Caller},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+			fmt.Fprintf(table, "%s\t%s\n", row[0], terminal(row[1]))
 		}
 	}
 	fmt.Fprintln(table, "checks")
 	for _, c := range e.Checks {
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", c.Outcome, c.Name, c.Detail)
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", c.Outcome, c.Name, terminal(c.Detail))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for i, text := range e.Changes {
+		if i == 0 {
+			fmt.Fprintln(w, "what to change")
+		}
+		fmt.Fprintf(w, "  - %s\n", terminal(text))
+	}
+	return nil
 }
 
 func joined(name, version string) string {
@@ -146,4 +232,15 @@ func joined(name, version string) string {
 		return name
 	}
 	return name + "@" + version
+}
+
+// terminal makes a text fit for a terminal: what callers and certificates say must not move the cursor or turn the
+// direction of writing.
+func terminal(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }

@@ -30,6 +30,7 @@ requests may go on for shutdown.drain. A second signal ends it at once.`,
 			reload := make(chan struct{}, 1)
 			stop := reloadOnHangup(reload)
 			defer stop()
+			o.AdminToken = os.Getenv(adminToken)
 			o.Log, o.Reload, o.Version = cmd.OutOrStdout(), reload, readVersion().Version
 			o.Logger = slog.SetDefault //nolint:forbidigo // net/http says some things to the default log only
 			return refusedIfInvalid(daemon.Run(cmd.Context(), o))
@@ -38,7 +39,7 @@ requests may go on for shutdown.drain. A second signal ends it at once.`,
 	configFlag(cmd, &o.Config)
 	cmd.Flags().BoolVar(&o.ServePartial, "serve-partial", false, "start although references are broken; the APIs that need them refuse")
 	notYet(cmd, "data-dir", "the store")
-	cmd.Flags().StringVar(&o.Admin, "admin", "", "address of /livez, /readyz and /metrics, such as :9901; loopback unless a host is given (default: none)")
+	cmd.Flags().StringVar(&o.Admin, "admin", "", "address of /livez, /readyz, /metrics and, with "+adminToken+", refusals, such as :9901;\nloopback unless a host is given (default: none)")
 	notYet(cmd, "etcd", "the store")
 	return cmd
 }

@@ -37,6 +37,10 @@ type Options struct {
 	Ready func() error
 	// Gatherer collects what /metrics shows. When it is nil, there is no /metrics.
 	Gatherer prometheus.Gatherer
+	// Refusals are what the gateway remembers of requests that it refused. When it is nil, they cannot be read.
+	Refusals Refusals
+	// Token is what whoever reads refusals has to know; see CheckToken. Without one nobody reads them.
+	Token string
 	// Log takes events. It must not be nil.
 	Log *slog.Logger
 }
@@ -53,12 +57,17 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
 	}
+	if o.Token != "" {
+		if err := CheckToken(o.Token); err != nil {
+			return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
+		}
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
 	}
 	if bound, ok := l.Addr().(*net.TCPAddr); !ok || !bound.IP.IsLoopback() {
-		o.Log.LogAttrs(ctx, slog.LevelWarn, "other machines can reach the admin address, and it asks nobody who they are",
+		o.Log.LogAttrs(ctx, slog.LevelWarn, "other machines can reach the admin address, and and for health and metrics it asks nobody who they are",
 			slog.String("address", l.Addr().String()))
 	}
 	return newServer(l, newHandler(host, &o), o.Log), nil

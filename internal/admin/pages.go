@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -25,7 +26,9 @@ type handler struct {
 	pages map[string]http.HandlerFunc
 
 	gatherer prometheus.Gatherer
-	scrapes  chan struct{} // a place for each
+	refusals Refusals
+	token    *[sha256.Size]byte // the hash of the token; nil when there is none
+	scrapes  chan struct{}      // a place for each
 }
 
 func newHandler(host string, o *Options) *handler {
@@ -34,7 +37,23 @@ func newHandler(host string, o *Options) *handler {
 	if o.Gatherer != nil {
 		h.pages["/metrics"] = h.metrics
 	}
+	if o.Refusals != nil {
+		h.pages[refusalsPath], h.refusals = h.recentRefusals, o.Refusals
+	}
+	if o.Token != "" {
+		sum := sha256.Sum256([]byte(o.Token))
+		h.token = &sum
+	}
 	return h
+}
+
+// page returns what is at a path.
+func (h *handler) page(path string) (http.HandlerFunc, bool) {
+	if id, ok := strings.CutPrefix(path, refusalsPath+"/"); ok && h.refusals != nil && id != "" && !strings.Contains(id, "/") {
+		return h.oneRefusal, true
+	}
+	page, known := h.pages[path]
+	return page, known
 }
 
 // ServeHTTP implements http.Handler. Which names the address answers to comes first: to anybody else it says nothing.
@@ -42,7 +61,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := w.Header()
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Content-Type-Options", "nosniff")
-	page, known := h.pages[r.URL.Path]
+	page, known := h.page(r.URL.Path)
 	switch {
 	case !h.answersTo(r.Host):
 		problem(w, http.StatusMisdirectedRequest, "Ask for an IP address, for localhost, or for the host that the address is bound to.")

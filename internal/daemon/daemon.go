@@ -38,6 +38,8 @@ type Options struct {
 	Ready func(*gateway.Gateway)
 	// Admin is the address of health checks and metrics; empty means none.
 	Admin string
+	// AdminToken is what whoever reads refusals there has to know; empty means that nobody does.
+	AdminToken string
 	// Logger is given the log of events before anything runs, for libraries that know no other than the process's
 	// default. Nil is fine.
 	Logger func(*slog.Logger)
@@ -148,7 +150,9 @@ func (d *daemon) openAdmin(ctx context.Context) (closing func(), err error) {
 	if d.options.Admin == "" {
 		return func() {}, nil
 	}
-	server, err := admin.Listen(ctx, admin.Options{Address: d.options.Admin, Ready: d.ready, Gatherer: d.metrics.Gatherer(), Log: d.log})
+	server, err := admin.Listen(ctx, admin.Options{
+		Address: d.options.Admin, Ready: d.ready, Gatherer: d.metrics.Gatherer(), Refusals: d.gateway, Token: d.options.AdminToken, Log: d.log,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type conn struct {
 	tlsVersion uint16
 	serverName string   // canonical; "" for nothing
 	profile    *profile // of the handshake's snapshot; nil without TLS
+	generation uint64   // of the handshake's snapshot
 	evidence   *judge.Evidence
 
 	protocol atomic.Pointer[protocol] // nil until HTTP is spoken on it

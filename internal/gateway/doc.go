@@ -4,8 +4,9 @@
 //
 // It owns everything from the socket to the access log, and nothing of where documents come from or of what is decided
 // about a caller. A connection remembers what its client presented (judge.Evidence) and under which TLS profile; a request
-// reads one snapshot and is judged by that alone, and streams are judged again. It does not know the store, the admin API
-// or any file.
+// reads one snapshot and is judged by that alone, and streams are judged again. The choice of a TLS configuration is never
+// the only guard: every request is judged. Headers that carry identity are removed in one function and set in one other
+// (headers.go). It never reads a file and never reaches for the control plane.
 //
-// net/http stands behind the files nethttp*.go.
+// net/http stands behind the files nethttp*.go. Everything exported is safe for concurrent use unless it says otherwise.
 package gateway

@@ -38,6 +38,7 @@ type Gateway struct {
 	tickets     tickets
 	streams     streams
 	buffers     buffers
+	refusals    refusals
 	swapped     chan struct{} // tells Run that streams have to be judged again
 
 	mu      sync.Mutex         // guards what follows, and serialises Swap

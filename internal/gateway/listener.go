@@ -38,7 +38,7 @@ type socket struct {
 	conns     connTable
 	ctx       context.Context //nolint:containedctx // it ends the handshakes, which belong to nobody's call
 	cancel    context.CancelFunc
-	refusals  refusals
+	turned    turnedAway
 }
 
 func newSocket(g *Gateway, address string, l *net.TCPListener) *socket {
@@ -159,7 +159,7 @@ func (s *socket) admit(raw *net.TCPConn) {
 // refuse turns a connection away that is one too many. Nothing is said over TLS, because saying it would cost a handshake.
 func (s *socket) refuse(l *listener, c *conn, cause metrics.RefusalCause) {
 	c.metrics.Refused(cause)
-	if n := s.refusals.due(time.Now()); n > 0 {
+	if n := s.turned.due(time.Now()); n > 0 {
 		s.g.log.LogAttrs(s.ctx, slog.LevelWarn, "connections refused", slog.String("listener", l.Name), slog.String("cause", cause.String()),
 			slog.String("remote", c.RemoteAddr().String()), slog.Int64("since_last", n), slog.String("reason", decision.Overloaded.String()))
 	}
@@ -170,14 +170,14 @@ func (s *socket) refuse(l *listener, c *conn, cause metrics.RefusalCause) {
 	_ = c.Conn.Close()
 }
 
-// refusals makes one line of the log out of many connections that were turned away.
-type refusals struct {
+// turnedAway makes one line of the log out of many connections that were turned away.
+type turnedAway struct {
 	count atomic.Int64
 	last  atomic.Int64 // when a line was written, in nanoseconds since 1970
 }
 
 // due counts one refusal and returns how many a line stands for, zero when none is due.
-func (r *refusals) due(now time.Time) int64 {
+func (r *turnedAway) due(now time.Time) int64 {
 	r.count.Add(1)
 	last := r.last.Load()
 	if now.UnixNano()-last < int64(time.Second) || !r.last.CompareAndSwap(last, now.UnixNano()) {
@@ -254,10 +254,12 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 	if err != nil {
 		return nil, fmt.Errorf("server name: %w", err)
 	}
-	l := s.current(s.g.snapshot.Load())
+	snapshot := s.g.snapshot.Load()
+	l := s.current(snapshot)
 	if l == nil || !l.TLS {
 		return nil, errors.New("the listener speaks TLS no longer")
 	}
+	c.generation = snapshot.generation
 	c.serverName, c.profile = name, l.profileFor(name)
 	return c.profile.config, nil
 }
@@ -274,7 +276,9 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 	if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && speaksHTTP(plain.RecordHeader) {
 		answerPlainHTTP(plain.Conn)
 	}
+	id := newRequestID()
 	attrs := []slog.Attr{
+		slog.String("request_id", id),
 		slog.String("listener", s.listenerName()),
 		slog.String("remote", c.RemoteAddr().String()),
 		slog.String("server_name", c.serverName),
@@ -299,6 +303,11 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 	if detail != "" {
 		attrs = append(attrs, slog.String("detail", boundedDetail(detail)))
 	}
+	s.g.refusals.add(&Refusal{
+		RequestID: id, Time: s.g.clock.Now(), Generation: c.generation, Decision: "deny", Reason: reason, Detail: boundedDetail(detail), Handshake: true,
+		Remote: c.RemoteAddr().String(), Listener: s.listenerName(), evidence: state.PeerCertificates, asked: true,
+		request: judge.Request{OverTLS: true, TLSVersion: state.Version, ServerName: c.serverName, Now: s.g.clock.Now()},
+	})
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
 }
 

@@ -367,6 +367,7 @@ func (x *exchange) end() {
 	x.out.finish()
 	x.record.end, x.record.status = time.Now(), x.out.status
 	x.record.bytesIn, x.record.bytesOut = x.body.read.Load(), x.out.written.Load()
+	x.remember() // first: whoever reads the record can ask about it
 	x.g.record(x.snapshot, &x.view, &x.outcome, &x.record)
 	x.count()
 	if x.record.cut || x.hangUp {

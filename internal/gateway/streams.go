@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/decision"
 	"sallyport/internal/metrics"
 )
 
@@ -26,8 +27,9 @@ type stream struct {
 	quiet    time.Duration // without a byte in either direction
 
 	mu      sync.Mutex
-	unblock func() // ends what the handler may be waiting for; nil for nothing but the context
-	why     string // why it was cut; "" while it goes on
+	unblock func()            // ends what the handler may be waiting for; nil for nothing but the context
+	why     string            // why it was cut; "" while it goes on
+	refusal decision.Decision // with which it was cut; its reason is OK for another cause, and InternalError while it goes on
 	over    bool
 	metered bool
 }
@@ -48,6 +50,16 @@ func (s *stream) verdict() string {
 	return s.why
 }
 
+// refused returns the decision by which the stream was cut, one that allows when it was not, or for another cause.
+func (s *stream) refused() decision.Decision {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == "" {
+		return decision.Decision{Reason: decision.OK}
+	}
+	return s.refusal
+}
+
 // waits tells how to end what the handler is going to wait for.
 func (s *stream) waits(unblock func()) {
 	s.mu.Lock()
@@ -59,13 +71,13 @@ func (s *stream) waits(unblock func()) {
 }
 
 // end cuts the stream. The handler writes the record.
-func (s *stream) end(why, label string) {
+func (s *stream) end(why, label string, refusal decision.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over || s.why != "" {
 		return
 	}
-	s.why = why
+	s.why, s.refusal = why, refusal
 	s.x.g.metrics.API(s.x.outcome.API.Series()).StreamCut(label)
 	s.cancel(errCut)
 	if s.unblock != nil {
@@ -125,7 +137,7 @@ func (g *Gateway) review(since time.Duration) {
 		}
 		s.meter()
 		if s.silent(since) {
-			s.end("nothing was sent in either direction for stream_idle_timeout", "idle")
+			s.end("nothing was sent in either direction for stream_idle_timeout", "idle", decision.Decision{Reason: decision.OK})
 			continue
 		}
 		l := x.conn.socket.current(snapshot)
@@ -141,7 +153,7 @@ func (g *Gateway) review(since time.Duration) {
 		if o.Fell {
 			x.conn.retire(metrics.ClosedEvidence)
 		}
-		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String())
+		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String(), o.Decision)
 	}
 }
 

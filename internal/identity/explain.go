@@ -35,6 +35,33 @@ func (p *Pattern) NearestMiss(dn *DN) string {
 	return shorten(strings.Join(findings, "; "), maxMissBytes)
 }
 
+// Nearness says how much of the pattern a name satisfies: matched of so many attributes, RDNs for an Exact pattern, and one
+// text for an Ant pattern. It orders the entries of a list by how near they came, for explain; it decides nothing.
+func (p *Pattern) Nearness(dn *DN) (matched, of int) {
+	switch {
+	case p == nil:
+		return 0, 0
+	case p.syntax == RDN:
+		for i := range p.groups {
+			if p.groups[i].match(dn.attributes, false) {
+				matched += len(p.groups[i].values)
+			}
+		}
+		return matched, p.named
+	case p.syntax == Exact:
+		want, got := cutRDNs(p.exact.attributes), cutRDNs(dn.attributes)
+		for i := range min(len(want), len(got)) {
+			if sameNames(want[i], got[i]) {
+				matched++
+			}
+		}
+		return matched, len(want)
+	case p.Match(dn):
+		return 1, 1
+	}
+	return 0, 1
+}
+
 // missRDN lists per type what matches and what does not.
 func (p *Pattern) missRDN(dn *DN) []string {
 	var matching, findings []string

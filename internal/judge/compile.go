@@ -56,7 +56,7 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 		a := &c.doc.APIs[i]
 		compiled := &API{
 			Index: i, name: a.Name, version: a.Version, series: a.Name, methods: a.Methods, broken: passes,
-			bindings: make([]*Binding, len(c.doc.Listeners)),
+			bindings: make([]*Binding, len(c.doc.Listeners)), where: c.where(a), hosts: a.HostPatterns, path: a.Prefix,
 		}
 		if a.Version != "" {
 			compiled.series += "@" + a.Version
@@ -81,6 +81,18 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 		entries = append(entries, route.Entry[*API]{Hosts: a.HostPatterns, Prefix: a.Prefix, Value: compiled})
 	}
 	c.out.routes = route.NewTable(entries)
+}
+
+// where says where the rules of an API stand, for people who look for them.
+func (c *compiler) where(a *config.API) string {
+	at := c.doc.Position(&a.Name)
+	if a.ClientCertificate != nil {
+		at = c.doc.Position(a.ClientCertificate)
+	}
+	if at.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", at.File, at.Line)
 }
 
 func characterOf(ch config.PathCharacter) route.Characters {

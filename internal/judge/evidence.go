@@ -33,6 +33,17 @@ func NewEvidence(presented []*x509.Certificate, asked bool) *Evidence {
 // presented reports whether there is a certificate.
 func (e *Evidence) presented() bool { return e != nil && e.chain != nil }
 
+// Presented returns the certificates as they were presented, leaf first; nil for none. Nothing was validated.
+func (e *Evidence) Presented() []*x509.Certificate {
+	if !e.presented() {
+		return nil
+	}
+	return e.chain.Certificates()
+}
+
+// Asked reports whether the handshake asked for a certificate.
+func (e *Evidence) Asked() bool { return e != nil && e.asked }
+
 // Leaf returns the caller's own certificate, nil when nothing was presented. It is not an identity: nothing was
 // validated.
 func (e *Evidence) Leaf() *x509.Certificate {

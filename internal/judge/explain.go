@@ -5,53 +5,83 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/identity"
 	"sallyport/internal/route"
+	"sallyport/internal/trust"
 )
-
-// Question is a request that Explain decides about.
-type Question struct {
-	// URL is what the caller would ask for, such as https://api.example.test:8443/orders/.
-	URL string
-	// Method is the HTTP method; empty means GET.
-	Method string
-	// Host replaces the URL's host in the request, as a Host field would; empty means the URL's.
-	Host string
-	// Listener names the listener; empty means the one whose address has the URL's port, or the only one that
-	// speaks the URL's scheme.
-	Listener string
-	// Presented is what the caller would present, leaf first; nil means no certificate.
-	Presented []*x509.Certificate
-	// At is the time of the request; zero means now.
-	At time.Time
-}
 
 // Explanation is a decision with the checks that led there.
 type Explanation struct {
-	Decision   string           `json:"decision"` // allow or deny
-	Reason     decision.Reason  `json:"reason"`
-	Detail     string           `json:"detail,omitempty"`
-	Status     int              `json:"status,omitempty"`   // what the caller would get from the gateway; 0 when allowed or when the handshake fails
-	Handshake  bool             `json:"handshake_refused"`  // the refusal would happen in the handshake
-	WouldBe    *decision.Reason `json:"would_be,omitempty"` // observe_only: why the request would be refused
-	Listener   string           `json:"listener"`           // its name
-	ServerName string           `json:"server_name"`        // what the client names in the handshake
-	Profile    string           `json:"tls_profile"`        // the server names of the TLS profile, "default", or "" without TLS
-	API        string           `json:"api,omitempty"`      // its name
-	Version    string           `json:"api_version,omitempty"`
-	Caller     string           `json:"caller,omitempty"` // the subject that the backend is told, "" for an anonymous caller
-	Checks     []decision.Check `json:"checks"`
+	Decision string          `json:"decision"` // allow or deny
+	Reason   decision.Reason `json:"reason"`
+	Detail   string          `json:"detail,omitempty"`
+	// Status is what the caller would get from the gateway; 0 when allowed and when the handshake fails.
+	Status int `json:"status,omitempty"`
+	// Handshake says that the refusal would happen in the handshake.
+	Handshake bool `json:"handshake_refused"`
+	// WouldBe is why the request would be refused without observe_only; nil for no reason.
+	WouldBe *decision.Reason `json:"would_be,omitempty"`
+	// Listener is its name.
+	Listener string `json:"listener"`
+	// ServerName is what the client names in the handshake.
+	ServerName string `json:"server_name"`
+	// Profile is the server names of the TLS profile, "default", or "" without TLS.
+	Profile string `json:"tls_profile"`
+	// API is its name, with its version beside it.
+	API     string `json:"api,omitempty"`
+	Version string `json:"api_version,omitempty"`
+	// Rules is where the document says what holds for callers of the API, as file:line.
+	Rules string `json:"rules_at,omitempty"`
+	// Caller is the subject that the backend is told, "" for an anonymous caller.
+	Caller string `json:"caller,omitempty"`
+	// Presented is what the caller presented, leaf first. Nothing of it need be true.
+	Presented []Certificate `json:"presented,omitempty"`
+	// Path is the certification path that was accepted, leaf first, by the trust store Store.
+	Path  []Certificate `json:"path,omitempty"`
+	Store string        `json:"trust_store,omitempty"`
+	// Broken is the certificate that broke the path; nil when none did.
+	Broken *Certificate `json:"broken,omitempty"`
+	// Nearest are the entries of the allow list that came nearest, where none matches.
+	Nearest []Miss `json:"nearest,omitempty"`
+	// Changes say what could be changed so that the request passes, and by whom.
+	Changes []string         `json:"what_to_change,omitempty"`
+	Checks  []decision.Check `json:"checks"`
+}
+
+// Certificate is what explain says of a certificate.
+type Certificate struct {
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	SHA256    string    `json:"sha256"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+}
+
+func certificateOf(cert *x509.Certificate) Certificate {
+	issuer := *cert
+	issuer.RawSubject, issuer.Subject = cert.RawIssuer, cert.Issuer
+	return Certificate{
+		Subject: identity.SubjectText(cert), Issuer: identity.SubjectText(&issuer), SHA256: identity.Thumbprint(cert).String(),
+		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
+	}
+}
+
+func certificatesOf(certs []*x509.Certificate) []Certificate {
+	var out []Certificate
+	for _, cert := range certs {
+		out = append(out, certificateOf(cert))
+	}
+	return out
 }
 
 // Explain decides about a request that nobody sent, with the functions that decide about live ones, and says which checks
-// led there. The error says why the question itself makes no sense.
+// led there. now is the time unless the question has one. The error says why the question itself makes no sense.
 func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	target, err := url.Parse(q.URL)
 	if err != nil {
@@ -75,135 +105,194 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	if v.Now.IsZero() {
 		v.Now = now
 	}
-	t := &decision.Trace{}
-	e := &Explanation{Listener: l.Name}
-	if overTLS {
-		if refused := v.pretendHandshake(target.Hostname(), q.Presented, e, t); refused != nil {
-			e.conclude(*refused, nil, t)
-			return e, nil
-		}
-	} else {
+	w := &witness{rules: r, request: &v, trace: &decision.Trace{}, out: &Explanation{Listener: l.Name}}
+	if !overTLS {
 		v.Evidence = NewEvidence(nil, false)
 		if len(q.Presented) > 0 {
-			t.Add("evidence", decision.Info, "a plain listener never sees the certificate")
+			w.trace.Add("evidence", decision.Info, "a plain listener never sees the certificate")
 		}
+		return w.decide(), nil
 	}
-	o := r.Decide(&v, t)
-	e.conclude(o.Decision, &o, t)
-	return e, nil
-}
-
-// pretendHandshake does what the listener's handshake would find out. It returns a decision when the handshake fails.
-func (v *Request) pretendHandshake(host string, presented []*x509.Certificate, e *Explanation, t *decision.Trace) *decision.Decision {
-	if net.ParseIP(strings.Trim(host, "[]")) == nil { // clients name no addresses (RFC 6066, section 3)
-		name, err := route.Host(host)
-		if err != nil {
-			return &decision.Decision{Reason: decision.RequestMalformed, Detail: "server name: " + err.Error()}
-		}
-		v.ServerName = name
-	}
-	p := v.Listener.ProfileFor(v.ServerName)
-	v.Profile, e.ServerName, e.Profile = p.Key, v.ServerName, p.Key
-	if p.Key == "" {
-		e.Profile = "default"
-	}
-	t.Addf("tls profile", decision.Info, "%s, client_auth %s", e.Profile, p.ClientAuth)
-	switch {
-	case len(presented) == 0:
-		v.Evidence = NewEvidence(nil, p.Asks())
-		t.Add("evidence", decision.Info, "no certificate")
-	case !p.Asks():
-		v.Evidence = NewEvidence(nil, false)
-		t.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
-	default:
-		v.Evidence = NewEvidence(presented, true)
-		t.Addf("evidence", decision.Info, "a TLS certificate, %d in its chain", len(presented))
+	var named decision.Decision
+	if v.ServerName, named = serverName(target.Hostname()); !named.Allowed() {
+		return w.conclude(named, nil), nil
 	}
 	v.TLSVersion = tls.VersionTLS13
-	if j := p.admits(v.Evidence, v.Now, t); !j.Allowed() {
-		e.Handshake = true
-		return &j.Decision
+	p := l.ProfileFor(v.ServerName)
+	v.Profile = p.Key
+	switch {
+	case len(q.Presented) == 0:
+		v.Evidence = NewEvidence(nil, p.Asks())
+	case !p.Asks():
+		v.Evidence = NewEvidence(nil, false)
+		w.trace.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
+	default:
+		v.Evidence = NewEvidence(q.Presented, true)
 	}
-	return nil
+	return w.overTLS(true), nil
 }
 
-func (e *Explanation) conclude(d decision.Decision, o *Outcome, t *decision.Trace) {
-	e.Decision, e.Reason, e.Detail, e.Checks = "allow", d.Reason, d.Detail, t.Checks
+// serverName is what a client names in the handshake when it asks for a host. The decision refuses what no client can name.
+func serverName(host string) (string, decision.Decision) {
+	if net.ParseIP(strings.Trim(host, "[]")) != nil { // clients name no addresses (RFC 6066, section 3)
+		return "", passes
+	}
+	name, err := route.Host(host)
+	if err != nil {
+		return "", decision.Decision{Reason: decision.RequestMalformed, Detail: "server name: " + err.Error()}
+	}
+	return name, passes
+}
+
+// Past is a request, or a handshake, that was decided before.
+type Past struct {
+	// Request is what was judged. Its listener is not looked at, and may be nil.
+	Request Request
+	// Listener is the listener's name.
+	Listener string
+	// Handshake says that it was refused in the handshake: there is no request.
+	Handshake bool
+}
+
+// ExplainPast decides again about something of the past, by these rules and at the time of then, and says which checks lead
+// there. The rules may be younger, and the decision another. The error says why the rules have nothing to say.
+func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
+	l := r.byName[p.Listener]
+	if l == nil {
+		return nil, fmt.Errorf("there is no listener %q any more", p.Listener)
+	}
+	v := p.Request
+	v.Listener = l
+	w := &witness{rules: r, request: &v, trace: &decision.Trace{}, out: &Explanation{Listener: l.Name}}
+	switch {
+	case p.Handshake && l.TLS:
+		v.Profile = l.ProfileFor(v.ServerName).Key
+		w.profile(l.ProfileFor(v.ServerName))
+		return w.handshake(l.ProfileFor(v.ServerName)), nil
+	case p.Handshake:
+		return nil, fmt.Errorf("the listener %q speaks TLS no longer", p.Listener)
+	case v.OverTLS && l.TLS:
+		return w.overTLS(false), nil
+	}
+	return w.decide(), nil
+}
+
+// witness watches one decision.
+type witness struct {
+	rules   *Rules
+	request *Request
+	trace   *decision.Trace
+	out     *Explanation
+}
+
+// overTLS decides about a request over TLS; pretend says that its handshake was not, and would have to be passed.
+func (w *witness) overTLS(pretend bool) *Explanation {
+	p := w.request.Listener.ProfileFor(w.request.ServerName)
+	w.profile(p)
+	if pretend {
+		if j := p.admits(w.request.Evidence, w.request.Now, w.trace); !j.Allowed() {
+			w.out.Handshake = true
+			return w.conclude(j.Decision, nil)
+		}
+	}
+	return w.decide()
+}
+
+// profile says which handshake it is about, and what was presented in it.
+func (w *witness) profile(p *Profile) {
+	w.out.ServerName, w.out.Profile = w.request.ServerName, p.Key
+	if p.Key == "" {
+		w.out.Profile = "default"
+	}
+	w.trace.Addf("tls profile", decision.Info, "%s, client_auth %s", w.out.Profile, p.ClientAuth)
+	if e := w.request.Evidence; e.presented() {
+		w.trace.Addf("evidence", decision.Info, "a TLS certificate, %d in its chain", len(e.chain.Certificates()))
+	} else {
+		w.trace.Add("evidence", decision.Info, "no certificate")
+	}
+}
+
+// handshake decides about a handshake alone.
+func (w *witness) handshake(p *Profile) *Explanation {
+	j := p.admits(w.request.Evidence, w.request.Now, w.trace)
+	w.out.Handshake = !j.Allowed()
+	return w.conclude(j.Decision, nil)
+}
+
+func (w *witness) decide() *Explanation {
+	o := w.rules.Decide(w.request, w.trace)
+	return w.conclude(o.Decision, &o)
+}
+
+// conclude fills in what is known in the end. o is nil when no request came to be decided about.
+func (w *witness) conclude(d decision.Decision, o *Outcome) *Explanation {
+	e := w.out
+	e.Decision, e.Reason, e.Detail = "allow", d.Reason, d.Detail
 	if !d.Allowed() {
 		e.Decision = "deny"
 	}
-	if o == nil {
+	if w.request.Evidence.presented() {
+		e.Presented = certificatesOf(w.request.Evidence.chain.Certificates())
+	}
+	refused := d
+	if o != nil {
+		if !d.Allowed() {
+			e.Status = o.Answer(0, "", nil).Status
+		}
+		if !o.WouldBe.Allowed() {
+			refused = o.WouldBe
+			e.WouldBe = &refused.Reason
+		}
+		if o.API != nil {
+			e.API, e.Version, e.Rules = o.API.Label(), o.API.Version(), o.API.where
+		}
+		if o.Caller.Known() {
+			e.Caller = o.Caller.verdict.Identity.Subject().String()
+		}
+	}
+	w.validated(o)
+	if !refused.Allowed() {
+		w.advise(refused, o)
+	}
+	e.Checks = w.trace.Checks
+	return e
+}
+
+// validated says what the trust in effect made of the certificates, and which entries of the allow list came nearest.
+func (w *witness) validated(o *Outcome) {
+	set, b := w.trustInEffect(o)
+	if set == nil || !w.request.Evidence.presented() {
 		return
 	}
-	if !d.Allowed() {
-		e.Status = o.Answer(0, "", nil).Status
+	verdict := set.Explain(w.request.Evidence.chain, w.request.Now, &decision.Trace{}) // its checks are in the trace
+	w.out.Store = verdict.Store
+	if !verdict.Accepted() {
+		if verdict.Broken != nil {
+			broken := certificateOf(verdict.Broken)
+			w.out.Broken = &broken
+		}
+		return
 	}
-	if !o.WouldBe.Allowed() {
-		reason := o.WouldBe.Reason
-		e.WouldBe = &reason
-	}
-	if o.API != nil {
-		e.API, e.Version = o.API.name, o.API.version
-	}
-	if o.Caller.Known() {
-		e.Caller = o.Caller.verdict.Identity.Subject().String()
+	w.out.Path = certificatesOf(verdict.Path)
+	if b != nil && b.allow != nil && b.allow.find(verdict.Identity) < 0 {
+		w.out.Nearest = b.allow.nearest(verdict.Identity, nearestExplain, mostMisses)
 	}
 }
 
-// listenerFor finds the listener of a question.
-func (r *Rules) listenerFor(name string, target *url.URL, overTLS bool) (*Listener, error) {
-	if name != "" {
-		l := r.byName[name]
-		switch {
-		case l == nil:
-			return nil, fmt.Errorf("there is no listener %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(r.byName)), ", "))
-		case l.TLS != overTLS:
-			return nil, fmt.Errorf("listener %q and the scheme %s do not fit: one speaks TLS, the other does not", name, target.Scheme)
-		}
-		return l, nil
-	}
-	port, given := target.Port(), true
-	if port == "" {
-		given = false
-		port = map[bool]string{true: "443", false: "80"}[overTLS]
-	}
-	var byPort, byScheme []*Listener
-	for _, name := range slices.Sorted(maps.Keys(r.byName)) {
-		l := r.byName[name]
-		if l.TLS != overTLS {
-			continue
-		}
-		byScheme = append(byScheme, l)
-		if _, p, err := net.SplitHostPort(l.Address); err == nil && p == port {
-			byPort = append(byPort, l)
+// trustInEffect is the trust that judged: the API's, or the handshake's where no API was reached.
+func (w *witness) trustInEffect(o *Outcome) (*trust.Set, *Binding) {
+	var p *Profile
+	if w.request.OverTLS && w.request.Listener.TLS {
+		p = w.request.Listener.ProfileFor(w.request.ServerName)
+		if o != nil && o.Host != "" {
+			p = w.request.Listener.ProfileFor(o.Host)
 		}
 	}
-	anyPort := func(l *Listener) bool { return strings.HasSuffix(l.Address, ":0") }
-	switch {
-	case len(byPort) == 1:
-		return byPort[0], nil
-	case given && len(byPort) == 0 && len(byScheme) > 0 && !slices.ContainsFunc(byScheme, anyPort):
-		return nil, fmt.Errorf("no listener that speaks %s has port %s; say with --listener which one is meant", target.Scheme, port)
-	case len(byScheme) == 1:
-		return byScheme[0], nil
-	case len(byScheme) == 0:
-		return nil, fmt.Errorf("no listener speaks %s", target.Scheme)
-	default:
-		return nil, fmt.Errorf("%d listeners speak %s; say which one with --listener", len(byScheme), target.Scheme)
+	if o != nil && o.Binding != nil {
+		return o.Binding.trustIn(p), o.Binding
 	}
-}
-
-// rawTarget returns the origin-form target that a client would send for a URL, byte for byte: normalising it is what is
-// to be explained.
-func rawTarget(raw string) string {
-	_, rest, _ := strings.Cut(raw, "://")
-	rest, _, _ = strings.Cut(rest, "#")
-	i := strings.IndexAny(rest, "/?")
-	switch {
-	case i < 0:
-		return "/"
-	case rest[i] == '?':
-		return "/" + rest[i:]
+	if p.insists() {
+		return p.handshake, nil
 	}
-	return rest[i:]
+	return nil, nil
 }

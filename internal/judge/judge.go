@@ -39,10 +39,7 @@ func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Tra
 		t.Add("certificate", decision.Pass, "none was presented and none is required")
 		return anonymous
 	}
-	set := b.trust
-	if !b.ownTrust && p != nil {
-		set = p.fallback
-	}
+	set := b.trustIn(p)
 	if set == nil && b.mode == config.ModeNone {
 		t.Add("trust", decision.Info, "no trust is in effect: the certificate is not looked at")
 		return anonymous
@@ -59,6 +56,14 @@ func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Tra
 		return j
 	}
 	return b.lists(s, t)
+}
+
+// trustIn is the trust in effect below a TLS profile; nil trusts nothing. p is nil without TLS.
+func (b *Binding) trustIn(p *Profile) *trust.Set {
+	if !b.ownTrust && p != nil {
+		return p.fallback
+	}
+	return b.trust
 }
 
 // invalid decides about a certificate that no trust store in effect accepts.
@@ -92,7 +97,7 @@ func ignorable(r decision.Reason) bool {
 func (b *Binding) lists(s Standing, t *decision.Trace) Judgement {
 	id := s.verdict.Identity
 	if i := b.deny.find(id); i >= 0 {
-		return b.unlisted(decision.CertificateDenied, "deny", b.deny.describe(i), t)
+		return b.unlisted(decision.CertificateDenied, "deny", "the entry "+b.deny.describe(i)+" matches", t)
 	}
 	if b.deny != nil && t.Enabled() {
 		t.Addf("deny", decision.Pass, "none of %d entries matches", len(b.deny.entries))
@@ -102,7 +107,7 @@ func (b *Binding) lists(s Standing, t *decision.Trace) Judgement {
 	}
 	i := b.allow.find(id)
 	if i < 0 {
-		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id), t)
+		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id, t), t)
 	}
 	if t.Enabled() {
 		t.Add("allow", decision.Pass, "matches "+b.allow.describe(i))
@@ -119,10 +124,22 @@ func (b *Binding) unlisted(reason decision.Reason, check, detail string, t *deci
 	return refuse(reason, detail)
 }
 
-func (b *Binding) notAllowed(id *identity.Identity) string {
+// notAllowed says why no entry of the allow list matched: which came nearest, and how it missed. A trace gets each of the
+// nearest.
+func (b *Binding) notAllowed(id *identity.Identity, t *decision.Trace) string {
 	text := fmt.Sprintf("none of %d entries matches %q", len(b.allow.entries), id.Subject().String())
-	if miss := b.allow.nearestMiss(id); miss != "" {
-		text += "; " + miss
+	compared := nearestLive
+	if t.Enabled() {
+		compared = nearestExplain
+	}
+	misses := b.allow.nearest(id, compared, mostMisses)
+	if len(misses) > 0 {
+		text += "; " + misses[0].String()
+	}
+	if t.Enabled() {
+		for i := range misses {
+			t.Add("allow", decision.Info, "nearest: "+misses[i].Entry+": "+misses[i].String())
+		}
 	}
 	return text
 }

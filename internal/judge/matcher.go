@@ -1,9 +1,7 @@
 package judge
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"sallyport/internal/config"
 	"sallyport/internal/identity"
@@ -225,52 +223,4 @@ func (l *matchList) dnMatches(p *identity.Pattern, dn *identity.DN) bool {
 		return p.MatchAnyRendering(dn)
 	}
 	return p.Match(dn)
-}
-
-// describe says what an entry looks like in the document, for logs and explain.
-func (l *matchList) describe(i int) string {
-	m := &l.entries[i]
-	var parts []string
-	add := func(field, value string) {
-		if value != "" {
-			parts = append(parts, field+": "+value)
-		}
-	}
-	for _, f := range []struct {
-		name  string
-		value fmt.Stringer
-		given bool
-	}{
-		{"sha256", m.SHA256, m.SHA256 != nil},
-		{"sha1", m.SHA1, m.SHA1 != nil},
-		{"spki_sha256", m.SPKISHA256, m.SPKISHA256 != nil},
-		{"issuer_sha256", m.IssuerSHA256, m.IssuerSHA256 != nil},
-	} {
-		if f.given {
-			add(f.name, f.value.String())
-		}
-	}
-	add("subject", m.Subject)
-	add("issuer", m.Issuer)
-	add("common_name", m.CommonName)
-	add("serial", m.Serial)
-	add("san_dns", m.SANDNS)
-	add("san_uri", m.SANURI)
-	add("san_email", m.SANEmail)
-	add("san_ip", m.SANIP)
-	return "{" + strings.Join(parts, ", ") + "}"
-}
-
-// nearestMiss says how close the list came, in one sentence: the first DN pattern that did not match and why.
-func (l *matchList) nearestMiss(id *identity.Identity) string {
-	for i := range l.entries {
-		p := &l.entries[i].Parsed
-		if p.Subject != nil && !p.Subject.Match(id.Subject()) {
-			return "subject " + p.Subject.String() + ": " + p.Subject.NearestMiss(id.Subject())
-		}
-		if p.Issuer != nil && !p.Issuer.Match(id.Issuer()) {
-			return "issuer " + p.Issuer.String() + ": " + p.Issuer.NearestMiss(id.Issuer())
-		}
-	}
-	return ""
 }

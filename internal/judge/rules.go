@@ -131,6 +131,10 @@ type API struct {
 	special       route.Characters
 	broken        decision.Decision // why the API cannot be served; OK when it can
 	bindings      []*Binding        // by Listener.Index; nil where the API is not reachable
+
+	where string              // of its rules in the document, file:line, for explain
+	hosts []route.HostPattern // empty means every host
+	path  route.Prefix
 }
 
 // Label is the API's name, "" for no API.
@@ -159,6 +163,11 @@ func (a *API) Series() string {
 
 // RestrictsMethods reports whether the method is part of what the API matches.
 func (a *API) RestrictsMethods() bool { return a.methods != nil }
+
+// owns reports whether the API has a canonical host.
+func (a *API) owns(host string) bool {
+	return len(a.hosts) == 0 || slices.ContainsFunc(a.hosts, func(p route.HostPattern) bool { return p.Match(host) })
+}
 
 // serves reports whether the API serves a method.
 func (a *API) serves(method string) bool {

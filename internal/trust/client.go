@@ -33,7 +33,7 @@ func (s *Set) verifyServer(state tls.ConnectionState, serverName string) error {
 		return &Error{Reason: decision.InternalError, Detail: "no server name to compare the certificate with"}
 	}
 	if err := chain.Leaf().VerifyHostname(serverName); err != nil {
-		f := faultf(decision.CertificateNotAllowed, "%s: %v", name(chain.Leaf()), err)
+		f := faultf(chain.Leaf(), decision.CertificateNotAllowed, "%s: %v", name(chain.Leaf()), err)
 		return &Error{Reason: f.reason, Detail: f.detail}
 	}
 	return nil

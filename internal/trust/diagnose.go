@@ -19,7 +19,7 @@ func (in *inquiry) diagnose(s *Store, t *trails, cause error) *fault {
 	for _, path := range t.paths() {
 		f := in.pathFault(s, path)
 		if f == nil { // x509 gave up before it came here, for example because of its own limits
-			f = faultf(decision.CertificateChain, "%s: %v", name(path[0]), cause)
+			f = faultf(path[0], decision.CertificateChain, "%s: %v", name(path[0]), cause)
 		}
 		if nearest == nil || rank(f.reason) > rank(nearest.reason) {
 			nearest = f
@@ -33,7 +33,7 @@ func (in *inquiry) diagnose(s *Store, t *trails, cause error) *fault {
 func (in *inquiry) pathFault(s *Store, path []*x509.Certificate) *fault {
 	anchor := path[len(path)-1]
 	if f := validityFault(anchor, in.now); f != nil {
-		return faultf(decision.CertificateUntrusted, "the trust anchor of %s is skipped: %s", name(path[0]), f.detail)
+		return faultf(anchor, decision.CertificateUntrusted, "the trust anchor of %s is skipped: %s", name(path[0]), f.detail)
 	}
 	if f := formFault(path); f != nil {
 		return f
@@ -52,23 +52,23 @@ func (in *inquiry) pathFault(s *Store, path []*x509.Certificate) *fault {
 func formFault(path []*x509.Certificate) *fault {
 	for i, cert := range path {
 		if len(cert.UnhandledCriticalExtensions) > 0 {
-			return faultf(decision.CertificateChain, "%s has the critical extension %s, which is not understood", name(cert), cert.UnhandledCriticalExtensions[0])
+			return faultf(cert, decision.CertificateChain, "%s has the critical extension %s, which is not understood", name(cert), cert.UnhandledCriticalExtensions[0])
 		}
 		if i == 0 {
 			continue
 		}
 		if !mayIssue(cert) {
-			return faultf(decision.CertificateChain, "%s may not issue certificates, as it did %s", name(cert), name(path[i-1]))
+			return faultf(cert, decision.CertificateChain, "%s may not issue certificates, as it did %s", name(cert), name(path[i-1]))
 		}
 		if cert.BasicConstraintsValid && cert.MaxPathLen >= 0 && i-1 > cert.MaxPathLen {
-			return faultf(decision.CertificateChain, "%s allows %d intermediates below it, there are %d", name(cert), cert.MaxPathLen, i-1)
+			return faultf(cert, decision.CertificateChain, "%s allows %d intermediates below it, there are %d", name(cert), cert.MaxPathLen, i-1)
 		}
 	}
 	if signatureFault(path) != nil {
 		return nil // x509 would stumble over the signature; strength is judged next
 	}
 	if err := verifyTimeless(path); err != nil {
-		return faultf(decision.CertificateChain, "%s: %v", name(path[0]), err)
+		return faultf(path[0], decision.CertificateChain, "%s: %v", name(path[0]), err)
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func verifyTimeless(path []*x509.Certificate) error {
 func (in *inquiry) unanchored(s *Store, t *trails) *fault {
 	certs, o := in.chain.certs, in.chain.outline()
 	if t.strays >= maxStrays {
-		return faultf(decision.CertificateChain, "%d of the presented certificates were not signed by the issuer that they name, more are not looked at", t.strays)
+		return faultf(certs[0], decision.CertificateChain, "%d of the presented certificates were not signed by the issuer that they name, more are not looked at", t.strays)
 	}
 	seen := []int{0}
 	for top := 0; top >= 0; {
@@ -117,18 +117,18 @@ func (in *inquiry) unanchored(s *Store, t *trails) *fault {
 	last := certs[at]
 	for _, parent := range o.parents[at] {
 		if at != 0 && t.reached[parent] && !mayIssue(certs[parent]) {
-			return faultf(decision.CertificateChain, "%s may not issue certificates, as it seems to have %s", name(certs[parent]), name(last))
+			return faultf(certs[parent], decision.CertificateChain, "%s may not issue certificates, as it seems to have %s", name(certs[parent]), name(last))
 		}
 	}
 	switch n := len(s.bySubject[string(last.RawIssuer)]); {
 	case n > maxNamesakes:
-		return faultf(decision.CertificateUntrusted, "none of the first %d of %d trust anchors %s signed %s", maxNamesakes, n, issuerName(last), name(last))
+		return faultf(last, decision.CertificateUntrusted, "none of the first %d of %d trust anchors %s signed %s", maxNamesakes, n, issuerName(last), name(last))
 	case n > 0:
-		return faultf(decision.CertificateUntrusted, "the trust anchor %s did not sign %s", issuerName(last), name(last))
+		return faultf(last, decision.CertificateUntrusted, "the trust anchor %s did not sign %s", issuerName(last), name(last))
 	case bytes.Equal(last.RawIssuer, last.RawSubject):
-		return faultf(decision.CertificateUntrusted, "%s is self-signed and no trust anchor", name(last))
+		return faultf(last, decision.CertificateUntrusted, "%s is self-signed and no trust anchor", name(last))
 	case len(o.parents[at]) > 0:
-		return faultf(decision.CertificateUntrusted, "the issuer %s of %s is no trust anchor, and what was presented by that name did not sign it", issuerName(last), name(last))
+		return faultf(last, decision.CertificateUntrusted, "the issuer %s of %s is no trust anchor, and what was presented by that name did not sign it", issuerName(last), name(last))
 	}
-	return faultf(decision.CertificateUntrusted, "the issuer %s of %s is no trust anchor and was not presented", issuerName(last), name(last))
+	return faultf(last, decision.CertificateUntrusted, "the issuer %s of %s is no trust anchor and was not presented", issuerName(last), name(last))
 }

@@ -188,6 +188,9 @@ func (s *Set) judge(c *Chain, now time.Time, t *decision.Trace) (*Verdict, windo
 	if v.Reason == decision.CertificateUntrusted && len(s.stores) > 1 {
 		v.Detail += s.others(nearestStore)
 	}
+	if t.Enabled() { // a verdict that is kept must not keep what a peer sent
+		v.Broken = nearest.fault.cert
+	}
 	return v, w
 }
 

@@ -22,7 +22,7 @@ const minRSABits = 2048
 func keyFault(path []*x509.Certificate) *fault {
 	for _, cert := range path {
 		if weakness := keyWeakness(cert); weakness != "" {
-			return faultf(decision.CertificateWeak, "%s has %s", name(cert), weakness)
+			return faultf(cert, decision.CertificateWeak, "%s has %s", name(cert), weakness)
 		}
 	}
 	return nil
@@ -53,7 +53,7 @@ func keyWeakness(cert *x509.Certificate) string {
 func signatureFault(path []*x509.Certificate) *fault {
 	for _, cert := range path[:len(path)-1] {
 		if !acceptedSignature(cert.SignatureAlgorithm) {
-			return faultf(decision.CertificateWeak, "%s is signed with %s", name(cert), cert.SignatureAlgorithm)
+			return faultf(cert, decision.CertificateWeak, "%s is signed with %s", name(cert), cert.SignatureAlgorithm)
 		}
 	}
 	return nil

@@ -75,6 +75,9 @@ type Verdict struct {
 	Anchor *x509.Certificate
 	// Pinned says that Anchor is a pin.
 	Pinned bool
+	// Broken is the certificate that broke the path, presented or an anchor; nil when accepted, when there is nothing to
+	// validate, and always for Verify.
+	Broken *x509.Certificate
 	// Until is the first moment at which the verdict may be another one. It may be used before, not at, that time;
 	// zero means for as long as the set is.
 	Until time.Time

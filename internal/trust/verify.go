@@ -31,12 +31,14 @@ type finding struct {
 
 // fault is a reason with the certificate and the check that it stands for.
 type fault struct {
+	cert   *x509.Certificate // the element that broke the path
 	reason decision.Reason
 	detail string
 }
 
-func faultf(reason decision.Reason, format string, args ...any) *fault {
-	return &fault{reason: reason, detail: printable(fmt.Sprintf(format, args...))}
+// faultf makes a fault about a certificate; the detail names it.
+func faultf(about *x509.Certificate, reason decision.Reason, format string, args ...any) *fault {
+	return &fault{cert: about, reason: reason, detail: printable(fmt.Sprintf(format, args...))}
 }
 
 // printable makes a detail one line of bounded length: errors of crypto/x509 quote names as they are in certificates.
@@ -122,7 +124,7 @@ func (in *inquiry) ask(s *Store) *finding {
 	}
 	id, err := identity.Of(f.path)
 	if err != nil {
-		f.fault = faultf(decision.CertificateMalformed, "%s: %v", name(leaf), err)
+		f.fault = faultf(leaf, decision.CertificateMalformed, "%s: %v", name(leaf), err)
 		return f
 	}
 	f.identity = id
@@ -146,7 +148,7 @@ func (in *inquiry) pinFault(s *Store) *fault {
 func (in *inquiry) find(s *Store) ([]*x509.Certificate, *fault) {
 	leaf := in.chain.certs[0]
 	if len(s.anchors) == 0 {
-		return nil, faultf(decision.CertificateUntrusted, "%s is none of the pinned certificates, and there is no CA anchor", name(leaf))
+		return nil, faultf(leaf, decision.CertificateUntrusted, "%s is none of the pinned certificates, and there is no CA anchor", name(leaf))
 	}
 	t := in.trails(s)
 	if !t.reached[0] {
@@ -199,7 +201,7 @@ func (in *inquiry) callerFault(leaf *x509.Certificate) *fault {
 	if in.use != ClientAuth || !isCA(leaf) {
 		return nil
 	}
-	return faultf(decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
+	return faultf(leaf, decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
 }
 
 // depth returns the number of intermediates of a path.
@@ -209,7 +211,7 @@ func depthFault(s *Store, path []*x509.Certificate) *fault {
 	if depth(path) <= s.maxDepth {
 		return nil
 	}
-	return faultf(decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth)
+	return faultf(path[0], decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth)
 }
 
 // usageFault finds the certificate of a path that states extended key usages without the one asked for. Usages nest
@@ -221,7 +223,7 @@ func usageFault(path []*x509.Certificate, p Purpose) *fault {
 	}
 	for _, cert := range path {
 		if !allows(cert, usage) {
-			return faultf(decision.CertificatePurpose, "%s is not meant for %s: its extended key usages leave it out", name(cert), p)
+			return faultf(cert, decision.CertificatePurpose, "%s is not meant for %s: its extended key usages leave it out", name(cert), p)
 		}
 	}
 	return nil
@@ -252,9 +254,9 @@ func isValid(cert *x509.Certificate, now time.Time) bool {
 func validityFault(cert *x509.Certificate, now time.Time) *fault {
 	switch {
 	case now.Before(cert.NotBefore):
-		return faultf(decision.CertificateNotYetValid, "%s is valid from %s on", name(cert), cert.NotBefore.UTC().Format(time.RFC3339))
+		return faultf(cert, decision.CertificateNotYetValid, "%s is valid from %s on", name(cert), cert.NotBefore.UTC().Format(time.RFC3339))
 	case now.After(cert.NotAfter):
-		return faultf(decision.CertificateExpired, "%s was valid through %s", name(cert), cert.NotAfter.UTC().Format(time.RFC3339))
+		return faultf(cert, decision.CertificateExpired, "%s was valid through %s", name(cert), cert.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

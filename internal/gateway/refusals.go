@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"crypto/x509"
+	"errors"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/internal/decision"
+	"sallyport/internal/judge"
+)
+
+// Bounds of what is kept of recent refusals: the newest, so many of them, and so many bytes of certificates and texts.
+const (
+	maxRefusals     = 1024
+	maxRefusalBytes = 8 << 20
+	maxRefusalText  = 4096 // of method, host and target
+)
+
+// Refusal is a request, or a handshake, that was refused a while ago, or would have been without observe_only, or a stream
+// that was cut because it would be refused.
+type Refusal struct {
+	// RequestID is what the answer and the access record said.
+	RequestID string `json:"request_id"`
+	// Time is when it was decided.
+	Time time.Time `json:"time"`
+	// Generation is that of the snapshot that decided.
+	Generation uint64 `json:"generation"`
+	// Decision is deny, or allow where observe_only let the request through.
+	Decision string `json:"decision"`
+	// Reason and Detail are the record's; with observe_only they say why it would have been refused.
+	Reason decision.Reason `json:"reason"`
+	Detail string          `json:"detail,omitempty"`
+	// Status is what the caller got; 0 for a handshake.
+	Status int `json:"status,omitempty"`
+	// Failure is what went wrong after the request had been let through; "" for nothing.
+	Failure string `json:"failure,omitempty"`
+	// Handshake says that the refusal was in the handshake.
+	Handshake bool `json:"handshake_refused"`
+	// Remote is the address of the peer.
+	Remote string `json:"remote"`
+	// Listener, Method, Host and Path are the request's; the last three are empty for a handshake. The query is not kept.
+	Listener string `json:"listener"`
+	Method   string `json:"method,omitempty"`
+	Host     string `json:"host,omitempty"`
+	Path     string `json:"path,omitempty"`
+
+	evidence []*x509.Certificate
+	asked    bool
+	request  judge.Request // without listener and evidence
+	unkept   string        // why it cannot be judged again; "" when it can
+}
+
+// Recollection is a refusal with its explanation by the rules of now.
+type Recollection struct {
+	Refusal
+
+	// ExplainedBy is the generation of the rules that the explanation is by. Where it is not the refusal's own, the
+	// document, or what it names, was changed in between.
+	ExplainedBy uint64 `json:"explained_by_generation"`
+	// Explanation decides again about what was presented, at the time of then; nil where that cannot be done.
+	Explanation *judge.Explanation `json:"explanation,omitempty"`
+	// Unexplained says why there is no explanation.
+	Unexplained string `json:"unexplained,omitempty"`
+}
+
+// refusals is a ring of the newest. The zero value is empty and ready.
+type refusals struct {
+	mu    sync.Mutex
+	kept  []*Refusal // oldest first, from first on
+	first int
+	bytes int
+	byID  map[string]*Refusal
+}
+
+func (r *Refusal) size() int {
+	const rest = 512
+	n := rest + len(r.Method) + len(r.Host) + len(r.Path) + len(r.Detail) + len(r.Failure) + len(r.request.Target)
+	for _, cert := range r.evidence {
+		n += 2 * len(cert.Raw) // parsed it takes about as much again
+	}
+	return n
+}
+
+// add remembers a refusal and forgets the oldest as far as needed.
+func (l *refusals) add(r *Refusal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.byID == nil {
+		l.byID = map[string]*Refusal{}
+	}
+	l.kept = append(l.kept, r)
+	l.byID[r.RequestID] = r
+	l.bytes += r.size()
+	for len(l.kept)-l.first > maxRefusals || l.bytes > maxRefusalBytes && len(l.kept)-l.first > 1 {
+		old := l.kept[l.first]
+		l.kept[l.first] = nil
+		l.first++
+		l.bytes -= old.size()
+		delete(l.byID, old.RequestID)
+	}
+	if l.first > maxRefusals { // the array is twice as long as it has to be
+		l.kept = append(l.kept[:0:0], l.kept[l.first:]...)
+		l.first = 0
+	}
+}
+
+func (l *refusals) find(id string) *Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byID[id]
+}
+
+// newest returns so many of the newest, the newest first.
+func (l *refusals) newest(most int) []*Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []*Refusal
+	for i := len(l.kept) - 1; i >= l.first && len(list) < most; i-- {
+		list = append(list, l.kept[i])
+	}
+	return list
+}
+
+// Refusals returns the newest refusals that are still remembered, the newest first. What it yields must not be changed.
+func (g *Gateway) Refusals() iter.Seq[*Refusal] {
+	return func(yield func(*Refusal) bool) {
+		for _, r := range g.refusals.newest(maxRefusals) {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// Recall explains a refusal by its request id, by the rules that are running now and at the time of then. It is nil when
+// the id is unknown: never logged here, or too long ago.
+func (g *Gateway) Recall(requestID string) *Recollection {
+	r := g.refusals.find(requestID)
+	s := g.snapshot.Load()
+	if r == nil || s == nil {
+		return nil
+	}
+	out := &Recollection{Refusal: *r, ExplainedBy: s.generation}
+	var err error
+	if r.unkept != "" {
+		err = errors.New(r.unkept)
+	} else {
+		past := judge.Past{Request: r.request, Listener: r.Listener, Handshake: r.Handshake}
+		past.Request.Evidence = judge.NewEvidence(r.evidence, r.asked)
+		out.Explanation, err = s.rules.ExplainPast(&past)
+	}
+	if err != nil {
+		out.Unexplained = err.Error()
+	}
+	return out
+}
+
+// remember keeps what explain needs of a request that was refused.
+func (x *exchange) remember() {
+	o := &x.outcome
+	refused, word := o.Decision, "deny"
+	if o.Allowed() {
+		refused, word = o.WouldBe, "allow"
+	}
+	if refused.Allowed() {
+		refused = x.stream.refused()
+	}
+	if refused.Allowed() {
+		return
+	}
+	v := x.view
+	path := pathForLog(&v, o)
+	raw, _, _ := strings.Cut(v.Target, "?")
+	r := &Refusal{
+		RequestID: x.record.id, Time: v.Now, Generation: x.snapshot.generation, Decision: word, Reason: refused.Reason, Detail: boundedDetail(refused.Detail),
+		Status: x.record.status, Failure: x.record.failure, Remote: x.record.remote, Listener: v.Listener.Name,
+		Method: bounded(v.Method), Host: bounded(v.Authority), Path: path, asked: v.Evidence.Asked(), evidence: v.Evidence.Presented(),
+	}
+	switch {
+	case v.Method == "":
+		r.unkept = "the request could not be read, so nothing about it was judged"
+	case len(raw)+len(v.Authority)+len(v.Method) > maxRefusalText:
+		r.unkept = "the request line is too long to be kept"
+	default:
+		v.Target, v.Listener, v.Evidence = raw, nil, nil
+		r.request = v
+	}
+	x.g.refusals.add(r)
+}

@@ -1,0 +1,169 @@
+package judge
+
+import (
+	"fmt"
+	"strings"
+
+	"sallyport/internal/decision"
+)
+
+// advise says what could be changed so that the request passes. It never proposes to trust what was not validated without
+// saying what that means, and never to switch a check off.
+func (w *witness) advise(d decision.Decision, o *Outcome) {
+	switch d.Reason {
+	case decision.CertificateMissing:
+		w.adviseMissing(o)
+	case decision.CertificateUntrusted:
+		w.adviseUntrusted(o)
+	case decision.CertificateMalformed:
+		w.change("The caller needs another certificate: the names in this one cannot be read in one way only. sallyport cert inspect shows them.")
+	case decision.CertificateExpired:
+		w.change("%s has to be replaced: it was valid through %s. An expired certificate is never let in.", w.broken(), w.brokenDate(false))
+	case decision.CertificateNotYetValid:
+		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %s is not valid yet.", w.brokenDate(true), w.broken())
+	case decision.CertificatePurpose:
+		w.change("Have %s issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken())
+	case decision.CertificateWeak:
+		w.change("Have %s issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken())
+	case decision.CertificateChain:
+		w.change("The caller has to send its intermediates, each once, and nothing else; see the detail for the element that broke the path. sallyport cert verify tries a chain without the gateway.")
+	case decision.CertificateNotAllowed:
+		w.adviseNotAllowed(o)
+	case decision.CertificateDenied:
+		w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", w.at(o))
+	case decision.MisdirectedRequest:
+		w.change("The client has to open a new connection whose server name is the host that it asks for; most do so by themselves after 421.")
+	case decision.TrustUnavailable:
+		w.change("Repair what the API needs (the detail names it); until then it refuses everybody.")
+	case decision.MethodNotAllowed:
+		w.change("Use a method that the API serves, or add this one to its methods%s.", w.at(o))
+	case decision.NoRoute:
+		w.adviseNoRoute(o)
+	case decision.RequestMalformed:
+		w.change("The client has to send the request otherwise; the detail says what is wrong with it.")
+	case decision.UpstreamUnavailable:
+		w.change("Repair the upstream that the detail names.")
+	case decision.OK, decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch,
+		decision.UserDisabled, decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous, decision.TLSRequired,
+		decision.CredentialMissing, decision.CredentialInvalid, decision.TokenBindingMismatch, decision.RateLimited, decision.QuotaExceeded,
+		decision.PolicyDenied, decision.RequestTooLarge, decision.RequestTimeout, decision.Overloaded, decision.InternalError:
+		// Nothing that judging decides about today.
+	}
+}
+
+func (w *witness) change(format string, args ...any) {
+	w.out.Changes = append(w.out.Changes, fmt.Sprintf(format, args...))
+}
+
+// at is where the rules of the API stand, for a sentence; "" when there is no API.
+func (w *witness) at(o *Outcome) string {
+	if o == nil || o.API == nil || o.API.where == "" {
+		return ""
+	}
+	return " (" + o.API.where + ")"
+}
+
+// broken names the certificate that broke the path, and falls back on the caller's.
+func (w *witness) broken() string {
+	switch {
+	case w.out.Broken != nil:
+		return quote(w.out.Broken.Subject)
+	case len(w.out.Presented) > 0:
+		return quote(w.out.Presented[0].Subject)
+	}
+	return "the certificate"
+}
+
+func (w *witness) brokenDate(begin bool) string {
+	const form = "2006-01-02T15:04:05Z"
+	c := w.out.Broken
+	switch {
+	case c == nil:
+		return "an unknown time"
+	case begin:
+		return c.NotBefore.Format(form)
+	}
+	return c.NotAfter.Format(form)
+}
+
+func (w *witness) adviseMissing(o *Outcome) {
+	set, _ := w.trustInEffect(o)
+	var stores []string
+	if set != nil {
+		for _, s := range set.Stores() {
+			stores = append(stores, quote(s.Name()))
+		}
+	}
+	switch p := w.request.Listener.ProfileFor(w.request.ServerName); {
+	case p != nil && !p.Asks():
+		w.change("The handshake never asks: set client_auth to optional or required in the TLS profile %q of the listener %q.", w.out.Profile, w.out.Listener)
+	case len(stores) > 0:
+		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.",
+			strings.Join(stores, " or "))
+	default:
+		w.change("The caller has to present a certificate.")
+	}
+}
+
+func (w *witness) adviseUntrusted(o *Outcome) {
+	set, _ := w.trustInEffect(o)
+	if set == nil {
+		return
+	}
+	var stores []string
+	for _, s := range set.Stores() {
+		stores = append(stores, quote(s.Name()))
+	}
+	last := w.out.Broken
+	if last == nil {
+		return
+	}
+	names := strings.Join(stores, " or ")
+	if last.Issuer == last.Subject {
+		w.change("If this very certificate is to be accepted, add it as an anchor with pin: true to the trust store %s; sha256 %s has to be what the partner told you.", names, last.SHA256)
+		return
+	}
+	w.change("If the CA %q is a partner's, add its certificate as an anchor to the trust store %s.", last.Issuer, names)
+	w.change("If it is an intermediate below a CA that is trusted already, the caller has to send it along with its own certificate.")
+}
+
+func (w *witness) adviseNotAllowed(o *Outcome) {
+	w.change("If this caller may call the API, add {sha256: %s} to allow%s, or a pattern for its names.", w.out.Presented[0].SHA256, w.at(o))
+	if len(w.out.Nearest) > 0 && w.out.Nearest[0].near > 0 {
+		w.change("If it was meant to match %s, correct the entry or have the certificate issued anew: %s.", w.out.Nearest[0].Entry, w.out.Nearest[0].String())
+	}
+}
+
+// mostRoutes is how many APIs explain names where none owns a request.
+const mostRoutes = 5
+
+// adviseNoRoute names what is near: APIs that own the place on other listeners, and those that the host has.
+func (w *witness) adviseNoRoute(o *Outcome) {
+	if o == nil {
+		return
+	}
+	var elsewhere, here []string
+	for _, a := range w.rules.routes.Lookup(o.Host, o.Path) {
+		if a.bindings[w.request.Listener.Index] == nil && len(elsewhere) < mostRoutes {
+			elsewhere = append(elsewhere, quote(a.Label()))
+		}
+	}
+	if len(elsewhere) > 0 {
+		w.change("The API %s owns this host and path, but not on the listener %q: add that to its listeners, or use another.", strings.Join(elsewhere, " and "), w.out.Listener)
+		return
+	}
+	for _, a := range w.rules.apis {
+		if len(here) == mostRoutes {
+			here = append(here, "and more")
+			break
+		}
+		if a.bindings[w.request.Listener.Index] != nil && a.owns(o.Host) {
+			here = append(here, fmt.Sprintf("%q at %s", a.Label(), a.path))
+		}
+	}
+	if len(here) == 0 {
+		w.change("No API on the listener %q has the host %q: look at hosts.", w.out.Listener, o.Host)
+		return
+	}
+	w.change("For the host %q the listener has the API %s.", o.Host, strings.Join(here, ", "))
+}

@@ -1,0 +1,196 @@
+package judge
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sallyport/internal/config"
+	"sallyport/internal/identity"
+)
+
+// Miss is an entry of an allow list that does not match, field by field.
+type Miss struct {
+	// Entry is the entry as the document has it.
+	Entry string `json:"entry"`
+	// Matched are the fields that hold.
+	Matched []string `json:"matched,omitempty"`
+	// Failed says of each field that does not hold what it expected and what was presented.
+	Failed []string `json:"failed"`
+
+	near int // per thousand
+}
+
+// How many entries of a list are compared to find the nearest: while a request waits for its refusal, and for explain.
+const (
+	nearestLive    = 16
+	nearestExplain = 10_000
+)
+
+// mostMisses is how many entries explain shows.
+const mostMisses = 3
+
+// nearest returns the entries that came nearest, of the first so many of the list, the nearest first.
+func (l *matchList) nearest(id *identity.Identity, compared, most int) []Miss {
+	var found []Miss
+	for i := range l.entries[:min(len(l.entries), compared)] {
+		near := l.nearness(&l.entries[i], id)
+		if len(found) == most && near <= found[most-1].near {
+			continue
+		}
+		found = append(found, l.miss(i, id, near))
+		slices.SortStableFunc(found, func(a, b Miss) int { return b.near - a.near })
+		found = found[:min(len(found), most)]
+	}
+	return found
+}
+
+// field is one field of a matcher for explain: an entry that has nothing else is judged as every entry is.
+type field struct {
+	name      string
+	expected  string
+	presented func(*identity.Identity) string
+	alone     config.Matcher
+	dn        *identity.Pattern // where the field is a DN
+	dnOf      func(*identity.Identity) *identity.DN
+}
+
+// fieldsOf takes an entry apart.
+func fieldsOf(m *config.Matcher) []field {
+	var fields []field
+	add := func(name, expected string, alone config.Matcher, presented func(*identity.Identity) string) {
+		fields = append(fields, field{name: name, expected: expected, alone: alone, presented: presented})
+	}
+	p := &m.Parsed
+	if m.SHA256 != nil {
+		add("sha256", m.SHA256.String(), config.Matcher{SHA256: m.SHA256}, func(id *identity.Identity) string { return id.SHA256().String() })
+	}
+	if m.SHA1 != nil {
+		add("sha1", m.SHA1.String(), config.Matcher{SHA1: m.SHA1}, func(id *identity.Identity) string { return id.SHA1().String() })
+	}
+	if m.SPKISHA256 != nil {
+		add("spki_sha256", m.SPKISHA256.String(), config.Matcher{SPKISHA256: m.SPKISHA256}, func(id *identity.Identity) string { return id.SPKI().String() })
+	}
+	if m.IssuerSHA256 != nil {
+		add("issuer_sha256", m.IssuerSHA256.String(), config.Matcher{IssuerSHA256: m.IssuerSHA256}, presentedIssuer)
+	}
+	if p.Subject != nil {
+		add("subject", m.Subject, config.Matcher{Parsed: config.MatcherPatterns{Subject: p.Subject}}, func(id *identity.Identity) string { return id.Subject().String() })
+		fields[len(fields)-1].dn, fields[len(fields)-1].dnOf = p.Subject, (*identity.Identity).Subject
+	}
+	if p.Issuer != nil {
+		add("issuer", m.Issuer, config.Matcher{Parsed: config.MatcherPatterns{Issuer: p.Issuer}}, func(id *identity.Identity) string { return id.Issuer().String() })
+		fields[len(fields)-1].dn, fields[len(fields)-1].dnOf = p.Issuer, (*identity.Identity).Issuer
+	}
+	if p.CommonName != nil {
+		add("common_name", m.CommonName, config.Matcher{Parsed: config.MatcherPatterns{CommonName: p.CommonName}}, presentedCommonNames)
+	}
+	if p.Serial != nil {
+		add("serial", m.Serial, config.Matcher{Parsed: config.MatcherPatterns{Serial: p.Serial}}, func(id *identity.Identity) string { return id.Serial().String() })
+	}
+	if p.SANDNS != nil {
+		add("san_dns", m.SANDNS, config.Matcher{Parsed: config.MatcherPatterns{SANDNS: p.SANDNS}}, func(id *identity.Identity) string { return several(id.DNSNames()) })
+	}
+	if p.SANURI != nil {
+		add("san_uri", m.SANURI, config.Matcher{Parsed: config.MatcherPatterns{SANURI: p.SANURI}}, func(id *identity.Identity) string { return several(id.URIs()) })
+	}
+	if p.SANEmail != nil {
+		add("san_email", m.SANEmail, config.Matcher{Parsed: config.MatcherPatterns{SANEmail: p.SANEmail}}, func(id *identity.Identity) string { return several(id.Emails()) })
+	}
+	if p.SANIP != nil {
+		add("san_ip", m.SANIP, config.Matcher{Parsed: config.MatcherPatterns{SANIP: p.SANIP}}, presentedIPs)
+	}
+	return fields
+}
+
+func presentedIssuer(id *identity.Identity) string {
+	if sum, known := id.IssuerSHA256(); known {
+		return sum.String()
+	}
+	return ""
+}
+
+func presentedCommonNames(id *identity.Identity) string { return several(id.Subject().CommonNames()) }
+
+func presentedIPs(id *identity.Identity) string {
+	var texts []string
+	for _, ip := range id.IPs() {
+		texts = append(texts, ip.String())
+	}
+	return several(texts)
+}
+
+// several shows the first of many names.
+func several(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// nearness is how much of an entry holds, per thousand. A text that differs in case and blanks alone counts for more than
+// half.
+func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
+	const whole, almost = 1000, 600
+	fields := fieldsOf(m)
+	if len(fields) == 0 {
+		return 0
+	}
+	sum := 0
+	for i := range fields {
+		f := &fields[i]
+		switch presented := f.presented(id); {
+		case l.matches(&f.alone, id):
+			sum += whole
+		case f.dn != nil:
+			if matched, of := f.dn.Nearness(f.dnOf(id)); of > 0 {
+				sum += almost * matched / of
+			}
+		case presented != "" && squeezed(presented) == squeezed(f.expected):
+			sum += almost
+		}
+	}
+	return sum / len(fields)
+}
+
+// squeezed leaves out what is easily overlooked.
+func squeezed(text string) string {
+	return strings.ToLower(strings.NewReplacer(" ", "", "-", "", "_", "", ".", "").Replace(text))
+}
+
+// miss says field by field how an entry misses.
+func (l *matchList) miss(i int, id *identity.Identity, near int) Miss {
+	out := Miss{Entry: l.describe(i), near: near, Failed: []string{}}
+	for _, f := range fieldsOf(&l.entries[i]) {
+		switch presented := f.presented(id); {
+		case l.matches(&f.alone, id):
+			out.Matched = append(out.Matched, f.name)
+		case f.dn != nil:
+			out.Failed = append(out.Failed, f.name+" "+f.expected+": "+f.dn.NearestMiss(f.dnOf(id)))
+		case presented == "":
+			out.Failed = append(out.Failed, fmt.Sprintf("%s expected %q, none presented", f.name, f.expected))
+		default:
+			out.Failed = append(out.Failed, fmt.Sprintf("%s expected %q, presented %q", f.name, f.expected, presented))
+		}
+	}
+	return out
+}
+
+// String is the miss in one line.
+func (m *Miss) String() string {
+	text := strings.Join(m.Failed, "; ")
+	if len(m.Matched) > 0 {
+		text = strings.Join(m.Matched, " and ") + " matched; " + text
+	}
+	return text
+}
+
+// describe says what an entry looks like in the document, for logs and explain.
+func (l *matchList) describe(i int) string {
+	var parts []string
+	for _, f := range fieldsOf(&l.entries[i]) {
+		parts = append(parts, f.name+": "+f.expected)
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
