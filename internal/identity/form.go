@@ -232,7 +232,7 @@ func openSSLOneLineAttribute(a attribute) (word, value string) {
 		case c < ' ' || c > '~':
 			fmt.Fprintf(&b, `\x%02X`, c)
 			continue
-		case c == '/' || c == '+': // as releases since 2022 do
+		case c == '/' || c == '+': // as OpenSSL 3.0 does
 			b.WriteByte('\\')
 		}
 		b.WriteByte(contents[i])
