@@ -17,7 +17,7 @@ import (
 )
 
 // passwordVariable has the password of key stores where no option names a file.
-const passwordVariable = "SALLYPORT_PASSWORD" //nolint:gosec // the name of a variable, not what is in it
+const passwordVariable = "SALLYPORT_PASSWORD"
 
 // maxPasswordBytes bounds a password file.
 const maxPasswordBytes = 4096
@@ -198,4 +198,3 @@ func refusedByInspect(files []inspected, strict bool) bool {
 	}
 	return false
 }
-

@@ -324,4 +324,3 @@ const oidSCTs = "1.3.6.1.4.1.11129.2.4.2"
 func (c *Certificate) hasExtension(oid string) bool {
 	return slices.ContainsFunc(c.Extensions, func(e Extension) bool { return e.OID == oid })
 }
-

@@ -3,6 +3,7 @@ package inspect
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,12 +229,7 @@ func purposeLints() []lint {
 
 // hasClientAuth reports whether the certificate says that it is for clients, rather than nothing.
 func hasClientAuth(cert *x509.Certificate) bool {
-	for _, usage := range cert.ExtKeyUsage {
-		if usage == x509.ExtKeyUsageClientAuth {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 }
 
 // looksPublic reports whether a certificate claims the CA/Browser Forum's TLS rules by one of their policies, and has

@@ -3,7 +3,6 @@ package inspect
 import (
 	"fmt"
 	"strings"
-
 )
 
 // nameLints are about subject, issuer and alternative names.
@@ -106,4 +105,3 @@ func characterLints() []lint {
 		}},
 	}
 }
-

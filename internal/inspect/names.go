@@ -1,17 +1,17 @@
 package inspect
 
 import (
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"crypto/x509"
 
 	"sallyport/internal/identity"
 )
@@ -70,10 +70,8 @@ func (n *Name) Text() string {
 
 func (n *Name) odd(kind string) *Attribute {
 	for i := range n.Attributes {
-		for _, k := range n.Attributes[i].Odd {
-			if k == kind {
-				return &n.Attributes[i]
-			}
+		if slices.Contains(n.Attributes[i].Odd, kind) {
+			return &n.Attributes[i]
 		}
 	}
 	return nil

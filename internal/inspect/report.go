@@ -122,9 +122,9 @@ func (w *web) key(public crypto.PublicKey) Key {
 	if der, err := x509.MarshalPKIXPublicKey(public); err == nil {
 		k.SPKISHA256 = fmt.Sprintf("%x", sha256.Sum256(der))
 	}
-	comparable, ok := public.(interface{ Equal(x crypto.PublicKey) bool })
+	own, ok := public.(interface{ Equal(x crypto.PublicKey) bool })
 	for i, cert := range w.certs {
-		if ok && comparable.Equal(cert.PublicKey) {
+		if ok && own.Equal(cert.PublicKey) {
 			k.Certificates = append(k.Certificates, i+1)
 		}
 	}

@@ -110,7 +110,9 @@ func (w *web) path(from int) []int {
 	return way
 }
 
-func (w *web) outsideValidity(i int) bool { return w.at.Before(w.certs[i].NotBefore) || w.at.After(w.certs[i].NotAfter) }
+func (w *web) outsideValidity(i int) bool {
+	return w.at.Before(w.certs[i].NotBefore) || w.at.After(w.certs[i].NotAfter)
+}
 
 // Use is something that a certificate may be used for, as the gateway would judge it.
 type Use struct {
@@ -276,7 +278,8 @@ func (w *web) idleCAs() (idle []int) {
 	return idle
 }
 
-// orderProblems compares the order with that of RFC 8446 §4.4.2: a leaf, then each time the issuer of what came before.
+// orderProblems compares the order with that of RFC 8446 §4.4.2: a leaf, then the issuer of what came before. Others may
+// stand between: that they do not belong there is said elsewhere.
 func (w *web) orderProblems(add addFinding) {
 	if len(w.certs) < 2 {
 		return
@@ -289,8 +292,7 @@ func (w *web) orderProblems(add addFinding) {
 	if len(way) < 2 {
 		return
 	}
-	inOrder := slices.Equal(way, w.certsFrom(leaf, len(way))) && leaf == 0
-	if !inOrder {
+	if !slices.IsSorted(way) {
 		add("wrong_order", Warning, numbers(way), "The path of certificate %d is not in the order leaf, issuer, its issuer: the order is %s. "+
 			"The gateway sorts its own credentials and any chain that it is shown; other programs may not.", leaf+1, strings.Join(texts(numbers(way)), ", "))
 	}
@@ -298,14 +300,6 @@ func (w *web) orderProblems(add addFinding) {
 		add("deep_path", Warning, numbers(way), "There are %d intermediates above certificate %d, and a trust store allows %d unless max_depth says otherwise.",
 			depth, leaf+1, trust.DefaultMaxDepth)
 	}
-}
-
-func (w *web) certsFrom(first, n int) []int {
-	var list []int
-	for i := first; i < min(first+n, len(w.certs)); i++ {
-		list = append(list, i)
-	}
-	return list
 }
 
 // duplicateProblems looks for names and keys that several certificates share.

@@ -74,10 +74,10 @@ func examine(cert *x509.Certificate, use Purpose, now time.Time) *fault {
 	if now.IsZero() {
 		return &fault{clockless.Reason, clockless.Detail}
 	}
+	path := c.Certificates()
 	if len(cert.UnhandledCriticalExtensions) > 0 {
-		return formFault([]*x509.Certificate{cert})
+		return formFault(path)
 	}
-	path := []*x509.Certificate{cert}
 	f := cmp.Or(signatureFault([]*x509.Certificate{cert, nil}), keyFault(path))
 	if use != ServerAuth && use != Any {
 		f = cmp.Or(f, (&inquiry{use: ClientAuth}).callerFault(cert))
