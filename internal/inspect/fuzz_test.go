@@ -5,6 +5,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/json"
+	"math/big"
 	"strings"
 	"testing"
 	"unicode"
@@ -70,4 +71,30 @@ func check(t *testing.T, list ...*x509.Certificate) {
 			t.Errorf("subject %q, reported %q", dn.String(), c.Subject.Text())
 		}
 	}
+}
+
+// FuzzNames puts what it likes into the subject, the alternative names and an attribute value of a certificate.
+func FuzzNames(f *testing.F) {
+	ca := testpki.NewCA(f, testpki.Options{Key: testpki.Ed25519})
+	public := ca.Key.Public()
+	f.Add(cn(f, "a"), []byte{0x30, 0}, "a")
+	f.Add(cn(f, "a\x00\u202e\x1b[2J "), generalNames(f, asn1.RawValue{Tag: 2, Bytes: []byte("a\x00")}).Value, "p\u0430y")
+	f.Add(rawName(f, value{oidOther, asn1.TagT61String, "\x9b"}), generalNames(f, asn1.RawValue{Tag: 0, IsCompound: true, Bytes: []byte{6, 1, 1}}).Value, "\xff")
+	f.Add(rawName(f), generalNames(f, asn1.RawValue{Tag: 8, Bytes: []byte{0x80}}, asn1.RawValue{Tag: 4, IsCompound: true, Bytes: []byte{4, 0}}).Value, " ")
+	f.Fuzz(func(t *testing.T, subject, names []byte, text string) {
+		if len(text) > 0 {
+			subject = rawName(t, value{oidCN, asn1.TagUTF8String, text}, value{oidO, asn1.TagT61String, text})
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), RawSubject: subject, NotBefore: now, NotAfter: now,
+			ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}},
+		}
+		der, err := x509.CreateCertificate(nil, template, ca.Cert, public, ca.Key)
+		if err != nil {
+			return
+		}
+		if cert, err := x509.ParseCertificate(der); err == nil {
+			check(t, cert)
+		}
+	})
 }
