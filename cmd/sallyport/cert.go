@@ -18,7 +18,7 @@ func certCommand() *cobra.Command {
 		Use:   "cert",
 		Short: "Look at certificates",
 	}
-	cmd.AddCommand(certVerifyCommand())
+	cmd.AddCommand(certInspectCommand(), certVerifyCommand())
 	return cmd
 }
 

@@ -184,7 +184,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{
-		"sallyport", "sallyport cert", "sallyport cert verify", "sallyport demo", "sallyport explain", "sallyport run",
+		"sallyport", "sallyport cert", "sallyport cert inspect", "sallyport cert verify", "sallyport demo", "sallyport explain", "sallyport run",
 		"sallyport validate", "sallyport version",
 	}
 	if !slices.Equal(names, want) {

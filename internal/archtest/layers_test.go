@@ -22,7 +22,7 @@ var layers = []layer{
 	{5, []string{"daemon"}},
 	{4, []string{"admin"}},
 	{3, []string{"gateway"}},
-	{2, []string{"judge", "policy", "upstream", "directory", "quota", "certstore", "importer/*"}},
+	{2, []string{"judge", "policy", "upstream", "directory", "quota", "certstore", "inspect", "importer/*"}},
 	{1, []string{"config", "trust", "store"}},
 	{0, []string{"decision", "identity", "route", "certheader", "keystore", "seal", "wire", "metrics", "demo"}},
 	{apart, []string{"testpki", "archtest"}},
@@ -35,7 +35,7 @@ var (
 		"decision", "identity", "route", "certheader", "keystore", "wire", "metrics", "config", "trust",
 		"judge", "policy", "directory", "quota", "upstream", "gateway",
 	}
-	controlPlane = []string{"store", "certstore", "seal", "admin", "importer/*", "daemon"}
+	controlPlane = []string{"store", "certstore", "seal", "inspect", "admin", "importer/*", "daemon"}
 )
 
 // bannedImports are the packages that nobody imports, with what to use instead.

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/inspect"
+	"sallyport/internal/keystore"
+)
+
+// passwordVariable has the password of key stores where no option names a file.
+const passwordVariable = "SALLYPORT_PASSWORD"
+
+// maxPasswordBytes bounds a password file.
+const maxPasswordBytes = 4096
+
+func certInspectCommand() *cobra.Command {
+	var at, passwordFile string
+	var asJSON, strict bool
+	cmd := &cobra.Command{
+		Use:   "inspect FILE...",
+		Short: "Say what is in certificate files, and what is odd about it",
+		Long: `Inspect shows every certificate of PEM, DER, PKCS#12 and JKS files: names and thumbprints in the usual spellings, what
+the gateway would let it be used for, how the certificates belong together, and lints, each with what the gateway does
+about it. A file called - is standard input.
+
+The password of a key store is the first line of --password-file (- is standard input), or else the environment variable
+` + passwordVariable + `. It is never asked for, never shown, and no argument.
+
+Exit code 0 means that every file could be read, 1 that one is damaged or of no known format, its password is wrong, or,
+with --strict, that there are findings of severity warning or error. 2 is wrong usage, or a file that cannot be opened.`,
+		Example: "  sallyport cert inspect partner-a.pem\n  sallyport cert inspect --password-file pass.txt --json partner-a.p12",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			now, err := moment(at)
+			if err != nil {
+				return err
+			}
+			if now.IsZero() {
+				now = time.Now()
+			}
+			files, err := inspectFiles(args, passwordFile, cmd.InOrStdin(), now)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = writeJSON(cmd.OutOrStdout(), map[string]any{"files": files})
+			} else {
+				err = writeInspected(cmd.OutOrStdout(), files)
+			}
+			if err == nil && refusedByInspect(files, strict) {
+				return refusal{errTold}
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&at, "at", "", "the time to judge for (RFC 3339); by default now")
+	f.StringVar(&passwordFile, "password-file", "", "a file whose first line is the password of key stores; - is standard input")
+	f.BoolVar(&strict, "strict", false, "exit code 1 when there is a finding of severity warning or error")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// inspected is one file: its report, or why there is none.
+type inspected struct {
+	File string `json:"file"`
+	*inspect.Report
+	Error string `json:"error,omitempty"`
+}
+
+// inspectFiles reports about each file. The error is one of usage or input and output; a damaged file is an entry.
+func inspectFiles(names []string, passwordFile string, stdin io.Reader, at time.Time) ([]inspected, error) {
+	readers := 0
+	for _, name := range append([]string{passwordFile}, names...) {
+		if name == "-" {
+			readers++
+		}
+	}
+	if readers > 1 {
+		return nil, errors.New(`standard input ("-") can be read once only`)
+	}
+	password, err := readPassword(passwordFile, stdin)
+	if err != nil {
+		return nil, err
+	}
+	var files []inspected
+	for _, name := range names {
+		data, err := readBounded(name, stdin, keystore.MaxBytes)
+		if err != nil {
+			return nil, err
+		}
+		f := inspected{File: name}
+		if found, err := parseAny(data, password); err != nil {
+			f.Error = err.Error()
+		} else {
+			f.Report = inspect.New(*found, at)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// parseAny reads a file of any format that this build knows.
+func parseAny(data []byte, _ string) (*inspect.File, error) {
+	found := &inspect.File{Format: "pem"}
+	if cert, err := x509.ParseCertificate(data); err == nil {
+		found.Format, found.Certificates = "der", []*x509.Certificate{cert}
+		return found, nil
+	}
+	bundle, err := keystore.ParsePEM(data)
+	if err != nil {
+		return nil, err
+	}
+	found.Certificates = bundle.Certificates
+	found.Keys = publicKeys(bundle.Keys)
+	return found, nil
+}
+
+// publicKeys keeps private keys out of reports.
+func publicKeys(keys []crypto.Signer) []crypto.PublicKey {
+	var public []crypto.PublicKey
+	for _, key := range keys {
+		public = append(public, key.Public())
+	}
+	return public
+}
+
+// readPassword returns the first line of the file, or what the environment says. Errors do not repeat it.
+func readPassword(name string, stdin io.Reader) (string, error) {
+	if name == "" {
+		return os.Getenv(passwordVariable), nil
+	}
+	data, err := readBounded(name, stdin, maxPasswordBytes)
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSuffix(line, "\r"), nil
+}
+
+// readBounded reads a whole file, or standard input for "-", of at most so many bytes.
+func readBounded(name string, stdin io.Reader, most int64) ([]byte, error) {
+	in := stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }() // it was only read
+		in = file
+	}
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > most:
+		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
+	}
+	return data, nil
+}
+
+func writeInspected(w io.Writer, files []inspected) error {
+	for i, f := range files {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		var err error
+		if f.Report == nil {
+			_, err = fmt.Fprintln(w, inspect.Printable(f.File+": "+f.Error))
+		} else {
+			err = f.Write(w, f.File)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusedByInspect reports whether a file is damaged or, if asked, has findings that matter.
+func refusedByInspect(files []inspected, strict bool) bool {
+	for _, f := range files {
+		if f.Report == nil {
+			return true
+		}
+		if worst := f.Worst(); strict && (worst == inspect.Error || worst == inspect.Warning) {
+			return true
+		}
+	}
+	return false
+}
