@@ -56,14 +56,6 @@ type protocol struct {
 	http2 *wire.HTTP2 // nil with HTTP/1
 }
 
-// profileKey identifies the TLS profile of the handshake across generations.
-func (c *conn) profileKey() string {
-	if c.profile == nil {
-		return ""
-	}
-	return c.profile.Key
-}
-
 // Read implements net.Conn, and notices who ended the connection.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

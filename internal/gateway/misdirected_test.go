@@ -241,3 +241,29 @@ credentials:
 		t.Errorf("a spoofed header passed a plain listener: %q", got)
 	}
 }
+
+func TestAnotherNameOfATLSProfileCostsNobodyTheConnection(t *testing.T) {
+	t.Parallel()
+	const document = `
+listeners:
+  - name: public
+    address: 127.0.0.1:0
+    tls: {credentials: [server], profiles: [{server_names: [a.example.test], client_auth: optional}]}
+credentials: [{name: server, certificate: {file: server.pem}, private_key: {file: server.key}}]
+upstreams: [{name: echo, targets: ["http://BACKEND"]}]
+apis: [{name: open, path: /, upstream: echo}]
+`
+	s := newSite(t, document)
+	c := s.caller("public", "a.example.test", nil)
+	if a := c.get("https://a.example.test/"); a.status != http.StatusOK {
+		t.Fatalf("at first: %d %s", a.status, a.reason)
+	}
+	s.apply(strings.Replace(document, "[a.example.test]", "[a.example.test, b.example.test]", 1))
+	if a := c.get("https://a.example.test/"); a.status != http.StatusOK || a.closes {
+		t.Errorf("after another name was added: %d %s", a.status, a.reason)
+	}
+	s.apply(strings.Replace(document, "[a.example.test]", "[b.example.test]", 1))
+	if a := c.get("https://a.example.test/"); a.status != http.StatusOK {
+		t.Errorf("after the name went to the default profile: %d %s", a.status, a.reason)
+	}
+}

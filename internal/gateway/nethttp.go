@@ -246,7 +246,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func newView(c *conn, l *listener, r *http.Request, now time.Time) judge.Request {
 	return judge.Request{
 		Method: r.Method, Target: r.RequestURI, Absolute: r.ProtoMajor == 1, Authority: r.Host, Listener: l.Listener,
-		OverTLS: c.overTLS, TLSVersion: c.tlsVersion, ServerName: c.serverName, Profile: c.profileKey(),
+		OverTLS: c.overTLS, TLSVersion: c.tlsVersion, ServerName: c.serverName,
 		Evidence: c.evidence, Now: now,
 	}
 }

@@ -119,7 +119,6 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	}
 	v.TLSVersion = tls.VersionTLS13
 	p := l.ProfileFor(v.ServerName)
-	v.Profile = p.Key
 	switch {
 	case len(q.Presented) == 0:
 		v.Evidence = NewEvidence(nil, p.Asks())
@@ -166,7 +165,6 @@ func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
 	w := &witness{rules: r, request: &v, trace: &decision.Trace{}, out: &Explanation{Listener: l.Name}}
 	switch {
 	case p.Handshake && l.TLS:
-		v.Profile = l.ProfileFor(v.ServerName).Key
 		w.profile(l.ProfileFor(v.ServerName))
 		return w.handshake(l.ProfileFor(v.ServerName)), nil
 	case p.Handshake:

@@ -29,8 +29,6 @@ type Request struct {
 	TLSVersion uint16
 	// ServerName is what the client named in the handshake, canonical; "" for nothing.
 	ServerName string
-	// Profile is the key of the TLS profile that the handshake used.
-	Profile string
 	// Evidence is the connection's; nil means that nothing was presented.
 	Evidence *Evidence
 	// Now is the time to judge by.
@@ -92,7 +90,7 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 	o.Host = host
 	p := v.Listener.ProfileFor(host)
 	if d := v.misdirected(p, host); !d.Allowed() {
-		o.Reconnect = !v.OverTLS
+		o.Reconnect = !v.OverTLS || v.TLSVersion < p.MinVersion
 		t.Add("server name", decision.Fail, d.Detail)
 		return Judgement{Decision: d}
 	}
@@ -127,7 +125,8 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 
 const insistsText = "the TLS profile requires a client certificate and none was presented"
 
-// misdirected refuses a request whose host is served otherwise than its connection was opened.
+// misdirected refuses a request whose host is served otherwise than the server name of its connection. What counts is the
+// profile that the name has now: one that has changed since the handshake holds its demands against every request.
 func (v *Request) misdirected(p *Profile, host string) decision.Decision {
 	refused := func(detail string) decision.Decision {
 		return decision.Decision{Reason: decision.MisdirectedRequest, Detail: detail}
@@ -137,7 +136,7 @@ func (v *Request) misdirected(p *Profile, host string) decision.Decision {
 		return passes
 	case !v.OverTLS:
 		return refused("the listener speaks TLS now, and the connection is older than that")
-	case v.ServerName != "" && p.Key != v.Profile:
+	case v.ServerName != "" && v.Listener.ProfileFor(v.ServerName) != p:
 		return refused("server name " + v.ServerName + " and host " + host + " have different TLS profiles")
 	case v.TLSVersion < p.MinVersion:
 		return refused("the TLS profile of the host wants a later version of TLS than the connection has")
