@@ -134,7 +134,7 @@ func writePast(w io.Writer, p *gateway.Recollection) error {
 		return nil
 	}
 	fmt.Fprintf(w, "judged again by generation %d, at the time of then:\n", p.ExplainedBy)
-	if p.Explanation.Decision == "allow" && p.Decision == "deny" && p.ExplainedBy == p.Generation {
+	if p.After {
 		fmt.Fprintln(w, "(the rules let it pass; what refused it came afterwards, and stands above)")
 	}
 	return writeExplanation(w, p.Explanation)

@@ -69,11 +69,37 @@ func newSite(t *testing.T, document string) *site {
 		if err := s.gateway.Shutdown(ctx); err != nil {
 			t.Errorf("shut down: %v", err)
 		}
+		s.expectExplained()
 		close(working)
 		<-ended
 	})
 	s.apply(document)
 	return s
+}
+
+// expectExplained checks that explain says of everything that was refused in a test what was decided then, as long as the
+// rules are the same. It runs at the end of every test.
+func (s *site) expectExplained() {
+	for r := range s.gateway.Refusals() {
+		again := s.gateway.Recall(r.RequestID)
+		switch e := again.Explanation; {
+		case again.ExplainedBy != r.Generation || e == nil:
+		case r.After:
+			if e.Decision != "allow" {
+				s.t.Errorf("%s %s: %s came after judging, which explain says refuses: %s %s", r.Method, r.Path, r.Reason, e.Reason, e.Detail)
+			}
+		case r.Failure != "" && r.Decision == "allow": // a stream that was cut
+			if e.Reason != r.Reason {
+				s.t.Errorf("%s %s: cut for %s, explained as %s (%s)", r.Method, r.Path, r.Reason, e.Reason, e.Detail)
+			}
+		case e.WouldBe != nil:
+			if r.Decision != "allow" || *e.WouldBe != r.Reason {
+				s.t.Errorf("%s %s: would be %s, explained as %s", r.Method, r.Path, r.Reason, e.WouldBe)
+			}
+		case e.Reason != r.Reason || e.Decision != r.Decision || e.Handshake != r.Handshake:
+			s.t.Errorf("%s %s: %s %s (%s), explained as %s %s (%s)", r.Method, r.Path, r.Decision, r.Reason, r.Detail, e.Decision, e.Reason, e.Detail)
+		}
+	}
 }
 
 // compile loads a document as the gateway would.

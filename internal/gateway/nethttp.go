@@ -177,6 +177,7 @@ type exchange struct {
 	upgrade   bool // HTTP/1: the request asks to go on as a WebSocket
 	last      bool // HTTP/1: what follows may be meant for another protocol
 	expects   bool // HTTP/1: the client waits for 100 before it sends the body
+	stage     stage
 	hangUp    bool // HTTP/1: the connection cannot have another request
 	websocket bool // HTTP/2: the request is an extended CONNECT (RFC 8441)
 	stream    stream
@@ -233,7 +234,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answer(status)
 		return
 	default:
-		x.outcome = snapshot.rules.Decide(&x.view, nil)
+		x.outcome, x.stage = snapshot.rules.Decide(&x.view, nil), whileJudging
 	}
 	if x.outcome.Allowed() {
 		x.forward()
@@ -250,6 +251,15 @@ func newView(c *conn, l *listener, r *http.Request, now time.Time) judge.Request
 		Evidence: c.evidence, Now: now,
 	}
 }
+
+// stage is how far a request has come.
+type stage uint8
+
+const (
+	beforeJudging stage = iota
+	whileJudging
+	afterJudging
+)
 
 // extendedConnect reports whether a request opens a WebSocket over HTTP/2 (RFC 8441). Its target is that of the pseudo-header
 // fields, and net/http passes it on only where it was told to announce the setting.
@@ -420,6 +430,7 @@ func (x *exchange) count() {
 // panicked is called for a panic while a request was served: a mistake of the gateway, which refuses.
 func (x *exchange) panicked(failed any) {
 	x.g.log.Error("panic", slog.String("request_id", x.record.id), slog.Any("panic", failed), slog.String("stack", string(debug.Stack())))
+	x.stage = afterJudging
 	x.outcome.Judgement = judge.Judgement{Decision: decision.Decision{Reason: decision.InternalError, Detail: "panic; the log has the stack"}}
 	if x.out.status != 0 {
 		x.cut("the gateway panicked")

@@ -375,6 +375,7 @@ func (x *exchange) failed(err error) {
 
 // refuse turns a request away that was let through before.
 func (x *exchange) refuse(reason decision.Reason, status int, detail string) {
+	x.stage = afterJudging
 	x.outcome.Decision = decision.Decision{Reason: reason, Detail: detail}
 	x.answer(status)
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto/x509"
 	"errors"
 	"iter"
 	"strings"
@@ -39,6 +38,8 @@ type Refusal struct {
 	Failure string `json:"failure,omitempty"`
 	// Handshake says that the refusal was in the handshake.
 	Handshake bool `json:"handshake_refused"`
+	// After says that the request was judged and let through, and refused afterwards: its body, or the upstream.
+	After bool `json:"refused_after_judging"`
 	// Remote is the address of the peer.
 	Remote string `json:"remote"`
 	// Listener, Method, Host and Path are the request's; the last three are empty for a handshake. The query is not kept.
@@ -47,10 +48,8 @@ type Refusal struct {
 	Host     string `json:"host,omitempty"`
 	Path     string `json:"path,omitempty"`
 
-	evidence []*x509.Certificate
-	asked    bool
-	request  judge.Request // without listener and evidence
-	unkept   string        // why it cannot be judged again; "" when it can
+	request judge.Request // without listener
+	unkept  string        // why it cannot be judged again; "" when it can
 }
 
 // Recollection is a refusal with its explanation by the rules of now.
@@ -78,7 +77,7 @@ type refusals struct {
 func (r *Refusal) size() int {
 	const rest = 512
 	n := rest + len(r.Method) + len(r.Host) + len(r.Path) + len(r.Detail) + len(r.Failure) + len(r.request.Target)
-	for _, cert := range r.evidence {
+	for _, cert := range r.request.Evidence.Presented() {
 		n += 2 * len(cert.Raw) // parsed it takes about as much again
 	}
 	return n
@@ -149,7 +148,7 @@ func (g *Gateway) Recall(requestID string) *Recollection {
 		err = errors.New(r.unkept)
 	} else {
 		past := judge.Past{Request: r.request, Listener: r.Listener, Handshake: r.Handshake}
-		past.Request.Evidence = judge.NewEvidence(r.evidence, r.asked)
+		past.Request.Evidence = r.request.Evidence.Again()
 		out.Explanation, err = s.rules.ExplainPast(&past)
 	}
 	if err != nil {
@@ -161,31 +160,33 @@ func (g *Gateway) Recall(requestID string) *Recollection {
 // remember keeps what explain needs of a request that was refused.
 func (x *exchange) remember() {
 	o := &x.outcome
+	v := x.view
 	refused, word := o.Decision, "deny"
 	if o.Allowed() {
 		refused, word = o.WouldBe, "allow"
 	}
 	if refused.Allowed() {
-		refused = x.stream.refused()
+		refused, v.Now = x.stream.refused()
 	}
 	if refused.Allowed() {
 		return
 	}
-	v := x.view
 	path := pathForLog(&v, o)
-	raw, _, _ := strings.Cut(v.Target, "?")
+	raw, query, _ := strings.Cut(v.Target, "?")
 	r := &Refusal{
 		RequestID: x.record.id, Time: v.Now, Generation: x.snapshot.generation, Decision: word, Reason: refused.Reason, Detail: boundedDetail(refused.Detail),
 		Status: x.record.status, Failure: x.record.failure, Remote: x.record.remote, Listener: v.Listener.Name,
-		Method: bounded(v.Method), Host: bounded(v.Authority), Path: path, asked: v.Evidence.Asked(), evidence: v.Evidence.Presented(),
+		Method: bounded(v.Method), Host: bounded(v.Authority), Path: path, After: x.stage == afterJudging,
 	}
 	switch {
-	case v.Method == "":
-		r.unkept = "the request could not be read, so nothing about it was judged"
+	case x.stage == beforeJudging:
+		r.unkept = "it was refused before anything was judged"
+	case strings.ContainsFunc(query, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }):
+		r.unkept = "it was refused for its query, which is not kept"
 	case len(raw)+len(v.Authority)+len(v.Method) > maxRefusalText:
 		r.unkept = "the request line is too long to be kept"
 	default:
-		v.Target, v.Listener, v.Evidence = raw, nil, nil
+		v.Target, v.Listener, v.Evidence = raw, nil, v.Evidence.Again()
 		r.request = v
 	}
 	x.g.refusals.add(r)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sallyport/internal/judge"
 )
 
 func TestOnlyTheNewestRefusalsAreKept(t *testing.T) {
@@ -30,9 +32,10 @@ func TestOnlyTheNewestRefusalsAreKept(t *testing.T) {
 
 func TestRefusalsAreKeptWithinTheirBytes(t *testing.T) {
 	t.Parallel()
+	large := judge.NewEvidence([]*x509.Certificate{{Raw: make([]byte, 64<<10)}}, true) // the leaf of what is too large is kept
 	var l refusals
 	for i := range 200 {
-		l.add(&Refusal{RequestID: fmt.Sprint(i), evidence: []*x509.Certificate{{Raw: make([]byte, 64<<10)}}})
+		l.add(&Refusal{RequestID: fmt.Sprint(i), request: judge.Request{Evidence: large}})
 		if l.bytes > maxRefusalBytes {
 			t.Fatalf("%d bytes are kept after %d", l.bytes, i)
 		}

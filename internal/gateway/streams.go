@@ -29,6 +29,7 @@ type stream struct {
 	mu      sync.Mutex
 	unblock func()            // ends what the handler may be waiting for; nil for nothing but the context
 	why     string            // why it was cut; "" while it goes on
+	cutAt   time.Time         // by which it was judged then
 	refusal decision.Decision // with which it was cut; its reason is OK for another cause, and InternalError while it goes on
 	over    bool
 	metered bool
@@ -50,14 +51,15 @@ func (s *stream) verdict() string {
 	return s.why
 }
 
-// refused returns the decision by which the stream was cut, one that allows when it was not, or for another cause.
-func (s *stream) refused() decision.Decision {
+// refused returns the decision by which the stream was cut, and the time that it was judged by; a decision that allows when
+// it was not cut, or for another cause.
+func (s *stream) refused() (decision.Decision, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.why == "" {
-		return decision.Decision{Reason: decision.OK}
+		return decision.Decision{Reason: decision.OK}, time.Time{}
 	}
-	return s.refusal
+	return s.refusal, s.cutAt
 }
 
 // waits tells how to end what the handler is going to wait for.
@@ -71,13 +73,13 @@ func (s *stream) waits(unblock func()) {
 }
 
 // end cuts the stream. The handler writes the record.
-func (s *stream) end(why, label string, refusal decision.Decision) {
+func (s *stream) end(why, label string, refusal decision.Decision, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over || s.why != "" {
 		return
 	}
-	s.why, s.refusal = why, refusal
+	s.why, s.refusal, s.cutAt = why, refusal, at
 	s.x.g.metrics.API(s.x.outcome.API.Series()).StreamCut(label)
 	s.cancel(errCut)
 	if s.unblock != nil {
@@ -137,7 +139,7 @@ func (g *Gateway) review(since time.Duration) {
 		}
 		s.meter()
 		if s.silent(since) {
-			s.end("nothing was sent in either direction for stream_idle_timeout", "idle", decision.Decision{Reason: decision.OK})
+			s.end("nothing was sent in either direction for stream_idle_timeout", "idle", decision.Decision{Reason: decision.OK}, now)
 			continue
 		}
 		l := x.conn.socket.current(snapshot)
@@ -153,7 +155,7 @@ func (g *Gateway) review(since time.Duration) {
 		if o.Fell {
 			x.conn.retire(metrics.ClosedEvidence)
 		}
-		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String(), o.Decision)
+		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String(), o.Decision, now)
 	}
 }
 

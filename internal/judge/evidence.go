@@ -30,19 +30,26 @@ func NewEvidence(presented []*x509.Certificate, asked bool) *Evidence {
 	return &Evidence{chain: trust.NewChain(presented), asked: asked}
 }
 
+// Again returns the evidence as it was made, without what was found out about it since. It is for whoever keeps it longer
+// than its connection; nil for nil.
+func (e *Evidence) Again() *Evidence {
+	if e == nil {
+		return nil
+	}
+	return &Evidence{chain: e.chain.Again(), asked: e.asked}
+}
+
 // presented reports whether there is a certificate.
 func (e *Evidence) presented() bool { return e != nil && e.chain != nil }
 
-// Presented returns the certificates as they were presented, leaf first; nil for none. Nothing was validated.
+// Presented returns the certificates as they were presented, leaf first, or the leaf alone where there were too many; nil
+// for none. Nothing was validated.
 func (e *Evidence) Presented() []*x509.Certificate {
 	if !e.presented() {
 		return nil
 	}
 	return e.chain.Certificates()
 }
-
-// Asked reports whether the handshake asked for a certificate.
-func (e *Evidence) Asked() bool { return e != nil && e.asked }
 
 // Leaf returns the caller's own certificate, nil when nothing was presented. It is not an identity: nothing was
 // validated.

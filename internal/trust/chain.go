@@ -104,6 +104,15 @@ func excess(presented []*x509.Certificate, size int) string {
 	return ""
 }
 
+// Again returns the chain as NewChain made it, without what sets have said about it since. It is for whoever keeps a chain
+// longer than its connection; nil for nil.
+func (c *Chain) Again() *Chain {
+	if c == nil {
+		return nil
+	}
+	return &Chain{certs: c.certs, id: c.id, refusal: c.refusal}
+}
+
 // ID returns the SHA-256 over all certificates presented and their lengths; zero for nil and for a chain that holds a
 // certificate that was not parsed.
 func (c *Chain) ID() [32]byte {
