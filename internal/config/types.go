@@ -159,7 +159,8 @@ type ProxyProtocol struct {
 
 // ClientCertificate is what the gateway, a listener or an API says about the certificates of callers. An API's word wins
 // over its listener's, and that over the gateway's, key by key; the lists `trust` and `allow` of the level above are kept
-// where the word `inherit` stands in them, and `deny` always adds up.
+// where the word `inherit` stands in them, and `deny` always adds up. Other defaults than `inherit` hold where no level says
+// anything.
 //
 // Document.Rules combines the levels.
 type ClientCertificate struct {

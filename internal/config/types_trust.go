@@ -10,11 +10,11 @@ type Credential struct {
 	// Unique among credentials.
 	Name string `yaml:"name" need:"yes"`
 	// The certificate, with the intermediates that are sent with it. It goes with `private_key`.
-	Certificate *CertificateRef `yaml:"certificate" with:"private_key"`
+	Certificate *CertificateRef `yaml:"certificate" choice:"one" with:"private_key"`
 	// The private key. It goes with `certificate`.
 	PrivateKey *Secret `yaml:"private_key" with:"certificate"`
 	// A file that holds both.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12" unbuilt:"*"`
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
 
 	// Resolved is the credential itself; nil when the reference is broken.
 	Resolved *tls.Certificate `yaml:"-"`
