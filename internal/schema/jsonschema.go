@@ -74,15 +74,24 @@ func (m members[T]) MarshalJSON() ([]byte, error) {
 
 // The names of what is no type of package config.
 const (
-	defText    = "Text"
-	defEmpty   = "TextOrEmpty"
-	defNamed   = "NamedValueInText"
-	defTime    = "Time"
-	defNetwork = "Network"
+	defText       = "Text"
+	defEmpty      = "TextOrEmpty"
+	defNamed      = "NamedValueInText"
+	defTime       = "Time"
+	defTimeOrZero = "TimeOrZero"
+	defNetwork    = "Network"
 )
 
 // namedPattern finds a named value in a text. What has one is looked at when it is filled in, which the schema cannot.
 const namedPattern = `\{\{[^}]*named\.`
+
+// Times, as time.ParseDuration reads them: a part that is nothing, a part that is something, any part.
+const (
+	timeUnit = `(?:ns|us|µs|μs|ms|s|m|h)`
+	zeroTime = `(?:0+(?:\.0*)?|\.0+)` + timeUnit
+	someTime = `(?:0*[1-9][0-9]*(?:\.[0-9]*)?|0*\.0*[1-9][0-9]*)` + timeUnit
+	anyTime  = `(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)` + timeUnit
+)
 
 // jsonSchema returns the JSON Schema of the model.
 func (m *model) jsonSchema() ([]byte, error) {
@@ -115,16 +124,22 @@ func (m *model) jsonSchema() ([]byte, error) {
 // scalars are the definitions of values that are no mappings. YAML has types where the document has texts: what looks
 // like a number or a truth value is a text there, too.
 func scalars() members[*node] {
-	const unit = `(?:ns|us|µs|μs|ms|s|m|h)`
-	const zero, some, any = `(?:0+(?:\.0*)?|\.0+)` + unit, `(?:0*[1-9][0-9]*(?:\.[0-9]*)?|0*\.0*[1-9][0-9]*)` + unit, `(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)` + unit
+	times := func(list ...string) string { return `^(?:` + strings.Join(list, "|") + `)$|` + namedPattern }
 	return members[*node]{
 		{defText, &node{Type: []string{"string", "number", "boolean"}, MinLength: 1}},
 		{defEmpty, &node{Type: []string{"string", "number", "boolean"}}},
 		{defNamed, &node{Description: "A named value, as in \"{{named.x}}\".", Type: "string", Pattern: namedPattern, PatternErrorMessage: `a named value is written "{{named.x}}"`}},
 		{defTime, &node{
-			Type: "string", Pattern: `^\+?(?:` + zero + `)*` + some + `(?:` + any + `)*$|` + namedPattern,
+			Type: "string", Pattern: times(`\+?(?:` + zeroTime + `)*` + someTime + `(?:` + anyTime + `)*`),
 			PatternErrorMessage: "a time is more than 0 and has a unit, such as 250ms, 5s, 2m or 24h",
 		}},
+		{defTimeOrZero, &node{AnyOf: []*node{
+			{
+				Type: "string", Pattern: times(`[-+]?0`, `\+?(?:`+anyTime+`)+`, `-(?:`+zeroTime+`)+`),
+				PatternErrorMessage: "a time has a unit, such as 250ms, 5s, 2m or 24h",
+			},
+			{Const: 0},
+		}}},
 		{defNetwork, &node{Type: "string", Pattern: `^[0-9A-Fa-f:.]+/[0-9]+$|` + namedPattern, PatternErrorMessage: "a network is written 10.0.0.0/8 or 2001:db8::/32"}},
 	}
 }
@@ -215,7 +230,7 @@ func (m *model) valueSchema(o *object, k *key) (*node, error) {
 	case size:
 		return sizeSchema(k)
 	case length && k.zero:
-		return &node{AnyOf: []*node{ref(defTime), {Type: "string", Pattern: `^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)`}, {Const: 0}}}, nil
+		return ref(defTimeOrZero), nil
 	case length:
 		return ref(defTime), nil
 	case m.byType[t] != nil:
