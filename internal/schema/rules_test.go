@@ -71,8 +71,8 @@ func rules() []rule {
 		must(`must be a time such as|needs a unit: write`).butNot(template),
 		must(`must be more than 0, not`).butNot(template),
 		must(`must be at least [01], not`).butNot(template),
-		must(`must be from \S+ to \S+, not`).butNot(isText),                  // times, and sizes with a unit: a pattern cannot compare them
-		must(`must be \S+( or \S+|, .* or \S+), not ".*"$`).butNot(template), // words
+		must(`must be from \S+ to \S+, not`).butNot(isText),                                                                // times, and sizes with a unit: a pattern cannot compare them
+		must(`must be \S+( or \S+|, .* or \S+), not ".*"$`).butNot(func(v any) bool { return isNumber(v) || template(v) }), // words; 1.20 is 1.2 for YAML
 		must(`is not a network such as|is an address: write the network`).butNot(template),
 		must(`^an API needs an upstream, or a policy`).butNot(hasPolicy),
 		must(`^(an?|the) [A-Za-z ]+ needs (a name|an address|a type|a provider|apis|requests|per|then|a status|anchors|targets|server_names)\b`),
