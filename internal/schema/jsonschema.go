@@ -14,14 +14,16 @@ import (
 	"sallyport/internal/config"
 )
 
-// node is a JSON Schema, with the keywords in the order in which they are written. patternErrorMessage is what editors
-// show instead of a regular expression; others ignore it.
+// node is a JSON Schema, with the keywords in the order in which they are written. Two of them are not in the standard, and
+// ignored but by editors: patternErrorMessage, shown instead of a regular expression, and markdownDescription, for those
+// that would show the marks of a description.
 type node struct {
 	Dialect              string            `json:"$schema,omitempty"`
 	ID                   string            `json:"$id,omitempty"`
 	Ref                  string            `json:"$ref,omitempty"`
 	Title                string            `json:"title,omitempty"`
 	Description          string            `json:"description,omitempty"`
+	MarkdownDescription  string            `json:"markdownDescription,omitempty"`
 	Type                 any               `json:"type,omitempty"` // a text or a list of texts
 	Const                any               `json:"const,omitempty"`
 	Enum                 []any             `json:"enum,omitempty"`
@@ -40,6 +42,8 @@ type node struct {
 	AdditionalProperties any               `json:"additionalProperties,omitempty"` // false or a *node
 	DependentRequired    members[[]string] `json:"dependentRequired,omitempty"`
 	DependentSchemas     members[*node]    `json:"dependentSchemas,omitempty"`
+	If                   *node             `json:"if,omitempty"`
+	Then                 *node             `json:"then,omitempty"`
 	AnyOf                []*node           `json:"anyOf,omitempty"`
 	OneOf                []*node           `json:"oneOf,omitempty"`
 	Defs                 members[*node]    `json:"$defs,omitempty"`
@@ -122,12 +126,13 @@ func (m *model) jsonSchema() ([]byte, error) {
 }
 
 // scalars are the definitions of values that are no mappings. YAML has types where the document has texts: what looks
-// like a number or a truth value is a text there, too.
+// like a number or a truth value is a text there, too. Said with type, editors would propose true and false for names.
 func scalars() members[*node] {
+	noScalar := &node{Type: []string{"object", "array", "null"}}
 	times := func(list ...string) string { return `^(?:` + strings.Join(list, "|") + `)$|` + namedPattern }
 	return members[*node]{
-		{defText, &node{Type: []string{"string", "number", "boolean"}, MinLength: 1}},
-		{defEmpty, &node{Type: []string{"string", "number", "boolean"}}},
+		{defText, &node{If: noScalar, Then: &node{Type: "string"}, MinLength: 1}},
+		{defEmpty, &node{If: noScalar, Then: &node{Type: "string"}}},
 		{defNamed, &node{Description: "A named value, as in \"{{named.x}}\".", Type: "string", Pattern: namedPattern, PatternErrorMessage: `a named value is written "{{named.x}}"`}},
 		{defTime, &node{
 			Type: "string", Pattern: times(`\+?(?:` + zeroTime + `)*` + someTime + `(?:` + anyTime + `)*`),
@@ -155,7 +160,8 @@ func ref(name string) *node { return &node{Ref: "#/$defs/" + name} }
 
 // objectSchema returns the schema of a mapping. OfListener includes the keys that only a listener's has.
 func (m *model) objectSchema(o *object, ofListener bool) (*node, error) {
-	n := &node{Description: o.doc, Type: "object", AdditionalProperties: false}
+	n := &node{Type: "object", AdditionalProperties: false}
+	n.describe(o.doc)
 	for i := range o.keys {
 		k := &o.keys[i]
 		if k.listenerOnly && !ofListener {
@@ -189,6 +195,13 @@ func (m *model) objectSchema(o *object, ofListener bool) (*node, error) {
 	return n, nil
 }
 
+func (n *node) describe(text string) {
+	n.Description = text
+	if strings.Contains(text, "`") {
+		n.MarkdownDescription = text
+	}
+}
+
 func oneRequired(names []string) (list []*node) {
 	for _, name := range names {
 		list = append(list, &node{Required: []string{name}})
@@ -208,13 +221,11 @@ func (m *model) keySchema(o *object, k *key) (*node, error) {
 			n.MinItems = 0 // a file may say that it has none
 		}
 	}
-	n.Description = k.doc
-	if text := k.rangeText(); text != "" {
-		n.Description += " " + upper(text) + "."
+	text := k.doc
+	if bounds := k.rangeText(); bounds != "" {
+		text += " " + upper(bounds) + "."
 	}
-	if text := k.notRun(); text != "" {
-		n.Description += " " + text
-	}
+	n.describe(strings.TrimSpace(text + " " + k.notRun()))
 	n.Default, err = k.defaultValue()
 	return n, err
 }
