@@ -95,7 +95,7 @@ func candidates(f reflect.StructField) []string {
 
 // set gives a field a value, makes what stands above it, and returns the innermost.
 func set(v reflect.Value, word string) reflect.Value {
-	switch v.Kind() { //nolint:exhaustive // the kinds that the document has
+	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		return set(v.Elem(), word)

@@ -67,8 +67,7 @@ func TestTheDefaultsAreThoseOfTheProgram(t *testing.T) {
 			return
 		}
 		seen[of] = true
-		for i := range of.NumField() {
-			f := of.Field(i)
+		for f := range of.Fields() {
 			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			if key == "" || key == "-" {
 				continue

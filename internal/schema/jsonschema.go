@@ -233,16 +233,14 @@ func (m *model) keySchema(o *object, k *key) (*node, error) {
 // valueSchema returns the schema of a value, or of the entries of a list.
 func (m *model) valueSchema(o *object, k *key) (*node, error) {
 	t := k.value()
-	_, size := reflect.Zero(t).Interface().(config.Size)
-	_, length := reflect.Zero(t).Interface().(time.Duration)
-	switch _, network := reflect.Zero(t).Interface().(netip.Prefix); {
-	case network:
+	switch {
+	case t == reflect.TypeFor[netip.Prefix]():
 		return ref(defNetwork), nil
-	case size:
+	case t == reflect.TypeFor[config.Size]():
 		return sizeSchema(k)
-	case length && k.zero:
+	case t == reflect.TypeFor[time.Duration]() && k.zero:
 		return ref(defTimeOrZero), nil
-	case length:
+	case t == reflect.TypeFor[time.Duration]():
 		return ref(defTime), nil
 	case m.byType[t] != nil:
 		return m.mappingSchema(o, k), nil

@@ -73,14 +73,14 @@ func (m *model) object(t reflect.Type) (*object, error) {
 	o := &object{of: t, doc: doc}
 	m.byType[t] = o
 	m.objects = append(m.objects, o)
-	for i := range t.NumField() {
-		tag, ok := t.Field(i).Tag.Lookup("yaml")
+	for f := range t.Fields() {
+		tag, ok := f.Tag.Lookup("yaml")
 		if !ok || tag == "-" {
 			continue
 		}
-		k, err := m.key(t, t.Field(i))
+		k, err := m.key(t, f)
 		if err != nil {
-			return nil, fmt.Errorf("%s.%s: %w", t.Name(), t.Field(i).Name, err)
+			return nil, fmt.Errorf("%s.%s: %w", t.Name(), f.Name, err)
 		}
 		o.keys = append(o.keys, k)
 	}

@@ -50,7 +50,7 @@ type breeder struct {
 var inList = regexp.MustCompile(`\[\d+\]`)
 
 // shared are the forms that are the same wherever they stand.
-var shared = regexp.MustCompile(`^.*\.(allow|deny|forward|errors|certificate|private_key|secret|password|pkcs12|jks|respond|on_failure|limits)\b`)
+var shared = regexp.MustCompile(`^.*?\.(proxy_certificate\.allow|allow|deny|forward|errors|certificate|private_key|secret|password|pkcs12|jks|respond|on_failure)\b`)
 
 // try hands over the document as it is now.
 func (b *breeder) try(path, change string) {

@@ -138,7 +138,7 @@ func (w *writer) nameObjects() {
 		if len(o.keys) == 0 {
 			continue
 		}
-		title := ""
+		var title string
 		switch {
 		case w.shared(o):
 			title = spaced(o.of.Name())
@@ -234,12 +234,12 @@ func (w *writer) keys(o *object) {
 // value says what stands behind a key.
 func (w *writer) value(k *key) string {
 	t := k.value()
-	text := ""
+	var text string
 	switch o := w.model.byType[t]; {
 	case o != nil && len(o.keys) == 0:
 		return "`{}`"
 	case o != nil:
-		text = fmt.Sprintf("[%s](#%s)", kindOf(k, t), w.anchors[t])
+		text = fmt.Sprintf("[%s](#%s)", kindOf(t), w.anchors[t])
 	case t.Kind() == reflect.Map:
 		return "mapping to texts"
 	case t.Kind() == reflect.Bool:
@@ -269,7 +269,7 @@ func (w *writer) value(k *key) string {
 }
 
 // kindOf says what a mapping is, or a text that may stand for one.
-func kindOf(k *key, t reflect.Type) string {
+func kindOf(t reflect.Type) string {
 	switch reflect.Zero(t).Interface().(type) {
 	case config.Matcher:
 		return "matcher"
