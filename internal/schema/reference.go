@@ -81,7 +81,9 @@ func (m *model) reference(root string) ([]byte, error) {
 		}
 		fmt.Fprintf(w, "\n```yaml\n%s```\n", example)
 		if o := m.byType[k.value()]; o != nil {
-			fmt.Fprintf(w, "\n%s\n", aboutEntries(k, o))
+			if about := aboutEntries(k, o); about != k.doc {
+				fmt.Fprintf(w, "\n%s\n", about)
+			}
 			w.keys(o)
 			done[o] = true
 			w.below(o, done)
@@ -148,12 +150,15 @@ func (w *writer) nameObjects() {
 			var paths []string
 			for _, u := range o.uses {
 				above := w.titles[u.in.of]
+				if above == "" { // of what comes later, which is where it stands again
+					continue
+				}
 				if isSectionList(w.model, u.in) {
 					above += "[]"
 				}
 				paths = append(paths, above+"."+u.key)
 			}
-			title = strings.Join(paths[:min(len(paths), 2)], ", ")
+			title = strings.Join(paths, ", ")
 		}
 		w.titles[o.of] = title
 		w.anchors[o.of] = strings.Map(anchorRune, strings.ToLower(title))
@@ -241,7 +246,7 @@ func (w *writer) value(k *key) string {
 	case o != nil:
 		text = fmt.Sprintf("[%s](#%s)", kindOf(t), w.anchors[t])
 	case t.Kind() == reflect.Map:
-		return "mapping to texts"
+		return "mapping of texts"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case len(k.enum) > 0 && t == reflect.TypeFor[config.Size]():
