@@ -183,7 +183,7 @@ type Limit struct {
 type Key struct {
 	// Unique among keys.
 	Name string `yaml:"name" need:"yes"`
-	// Name of the plan. Absent means no limit.
+	// Name of the plan whose limits hold for the key.
 	Plan string `yaml:"plan"`
 	// The APIs that it opens: a name, or `name@version` where the name alone is ambiguous.
 	APIs []string `yaml:"apis" need:"yes"`
