@@ -4,7 +4,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 FUZZTIME ?= 30s
 GOLANGCI_LINT := go tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: help quick test lint fmt fuzz bench vuln deps build
+.PHONY: help quick test lint fmt generate fuzz bench vuln deps build
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 9
@@ -27,6 +27,9 @@ lint: ## the linters alone (the first run builds them)
 
 fmt: ## put every Go file into the form that `make test` wants
 	$(GOLANGCI_LINT) fmt
+
+generate: ## the JSON Schema and docs/configuration.md, after a change of the document's types or their comments
+	go test ./internal/schema -run TestWhatIsCommitted -update
 
 fuzz: ## every fuzz target for FUZZTIME each (30s)
 	scripts/fuzz.sh $(FUZZTIME)

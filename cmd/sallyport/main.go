@@ -76,7 +76,7 @@ Exit codes: 0 done or allowed, 1 refused or invalid, 2 wrong usage, or input and
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(runCommand(), demoCommand(), validateCommand(), explainCommand(), certCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), validateCommand(), explainCommand(), certCommand(), schemaCommand(), versionCommand())
 	refuseUnknownWords(root)
 	return root
 }

@@ -22,7 +22,7 @@ var layers = []layer{
 	{5, []string{"daemon"}},
 	{4, []string{"admin"}},
 	{3, []string{"gateway"}},
-	{2, []string{"judge", "policy", "upstream", "directory", "quota", "certstore", "inspect", "importer/*"}},
+	{2, []string{"judge", "policy", "upstream", "directory", "quota", "certstore", "inspect", "schema", "importer/*"}},
 	{1, []string{"config", "trust", "store"}},
 	{0, []string{"decision", "identity", "route", "certheader", "keystore", "seal", "wire", "metrics", "demo"}},
 	{apart, []string{"testpki", "archtest"}},

@@ -7,42 +7,60 @@ import (
 	"sallyport/internal/route"
 )
 
-// Document is the desired state as the files say it: every section, decoded and checked, with the files that it names
-// read. Load returns it; nothing changes it afterwards. Strings that had to mean something are kept parsed next to the
-// text; those fields have no YAML key and say so.
-// Paths are joined to the folder of the file that names them.
+// Document is what a gateway is to do, in sections. All may stand in one file or be spread over the files of a folder:
+// lists are joined, every other section stands in one file.
 //
-// A nil pointer or slice means that the key is absent; the comment of the field says what that means.
+// It is the desired state as the files say it: every section, decoded and checked, with the files that it names read. Load
+// returns it; nothing changes it afterwards. Strings that had to mean something are kept parsed next to the text; those
+// fields have no YAML key and say so. Paths are joined to the folder of the file that names them. A nil pointer or slice
+// means that the key is absent.
+//
+// The types of this package are the one source of the JSON Schema and of docs/configuration.md (see package schema). The
+// first paragraph of a comment is for operators, who read it in their editor: it uses the words of the document. What
+// follows is for readers of the code. These struct tags go with it; where a check says the same in Go, the tests of
+// package schema compare the two:
+//
+//   - yaml: the key, and options of the decoder.
+//   - enum: the words that are allowed; of a Size, the word for no limit.
+//   - need: the key has to be given.
+//   - choice: "one" or "some" of the keys with this tag has to be given.
+//   - with: other keys, one of which has to be given as well.
+//   - range: the least and the most, as the document writes them.
+//   - default: what an absent key means, where that does not depend on anything.
+//   - inherit: the word inherit may stand in this list.
+//   - level: the only level of client_certificate that has the key.
+//   - unbuilt: the words that this build reads and does not run, or * for the key; a test of package gateway compares.
 type Document struct {
-	// ClientCertificate is the gateway-wide default that listeners and APIs inherit field by field.
+	// What holds for every listener and every API that does not say otherwise, key by key.
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
-	// Listeners are the bound addresses. At least one is needed to run.
+	// The addresses that the gateway serves on. At least one is needed.
 	Listeners []Listener `yaml:"listeners"`
-	// Credentials are the certificates with private keys that the gateway itself uses.
+	// The certificates with private keys that the gateway itself presents.
 	Credentials []Credential `yaml:"credentials"`
-	// TrustStores are the named sets of trust anchors and pins.
+	// Named sets of certificates that callers, backends or proxies are validated against.
 	TrustStores []TrustStore `yaml:"trust_stores"`
-	// APIs are what callers reach.
+	// What callers reach, and under which rules.
 	APIs []API `yaml:"apis"`
-	// Upstreams are where the APIs' requests go.
+	// Where the requests to APIs go.
 	Upstreams []Upstream `yaml:"upstreams"`
-	// UpstreamCredentials maps a host pattern to the credential shown there, gateway-wide.
-	UpstreamCredentials map[string]string `yaml:"upstream_credentials"`
-	// IdentityProviders are where users come from.
-	IdentityProviders []IdentityProvider `yaml:"identity_providers"`
-	// Users are the accounts of the internal provider and the certificates bound to them.
-	Users []User `yaml:"users"`
-	// Plans are rate limits and quotas that keys carry.
-	Plans []Plan `yaml:"plans"`
-	// Keys are API keys, or certificates that stand in for one.
-	Keys []Key `yaml:"keys"`
-	// NamedValues are texts that other values use as {{named.x}}, resolved when the document is loaded.
+	// The credential that is shown to a backend, by host pattern (`api.example.test`, `*.example.test`, `*`, each also with
+	// `:port`), for every API that does not say otherwise.
+	UpstreamCredentials map[string]string `yaml:"upstream_credentials" unbuilt:"*"`
+	// Where users come from.
+	IdentityProviders []IdentityProvider `yaml:"identity_providers" unbuilt:"*"`
+	// The accounts of the internal identity provider and the certificates bound to them.
+	Users []User `yaml:"users" unbuilt:"*"`
+	// Rate limits and quotas that keys carry.
+	Plans []Plan `yaml:"plans" unbuilt:"*"`
+	// API keys, and certificates that stand in for one.
+	Keys []Key `yaml:"keys" unbuilt:"*"`
+	// Texts that other values use as `{{named.x}}`. They are filled in when the document is loaded.
 	NamedValues []NamedValue `yaml:"named_values"`
-	// Orgs are the tenants.
-	Orgs []Org `yaml:"orgs"`
-	// Log says what is logged and how.
+	// The tenants that APIs belong to.
+	Orgs []Org `yaml:"orgs" unbuilt:"*"`
+	// What is logged and how.
 	Log Log `yaml:"log"`
-	// Shutdown says how the program ends when it is told to.
+	// How the program ends when it is told to.
 	Shutdown Shutdown `yaml:"shutdown"`
 
 	source source // positions and files, kept for error messages and for watching; see Position, Files
@@ -50,20 +68,22 @@ type Document struct {
 
 // Listener is a bound address and how it speaks.
 type Listener struct {
-	// Name is unique among listeners.
-	Name string `yaml:"name"`
-	// Address is host:port, as in "127.0.0.1:8443" or ":8443".
-	Address string `yaml:"address"`
-	// Protocols are the HTTP versions served: h1 and h2 with TLS by default, h1 alone without.
-	Protocols []Protocol `yaml:"protocols" enum:"h1 h2 h3 h2c"`
-	// TLS says how the listener speaks TLS; absent means plain HTTP.
+	// Unique among listeners; APIs and the log call it so.
+	Name string `yaml:"name" need:"yes"`
+	// Where it is bound, as `host:port`: `127.0.0.1:8443`, or `:8443` for every address of the machine. With port 0 the
+	// system picks one.
+	Address string `yaml:"address" need:"yes"`
+	// The HTTP versions served: `h1` and `h2` where absent, `h1` alone without `tls`. `h2` and `h3` need `tls`; `h2c` is
+	// HTTP/2 without it, for clients that know.
+	Protocols []Protocol `yaml:"protocols" enum:"h1 h2 h3 h2c" unbuilt:"h3"`
+	// How the listener speaks TLS. Absent means plain HTTP.
 	TLS *ListenerTLS `yaml:"tls"`
-	// Limits bound what callers can make the listener hold, read or wait for; see Bounds for the defaults.
+	// What callers can make the listener hold, read or wait for. Every limit has a safe default.
 	Limits *ListenerLimits `yaml:"limits"`
-	// ClientCertificate is what the APIs on this listener inherit.
+	// What the APIs on this listener inherit.
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
-	// ProxyProtocol says from whom a PROXY protocol header is expected.
-	ProxyProtocol *ProxyProtocol `yaml:"proxy_protocol"`
+	// From whom a PROXY protocol header is expected. Absent means from nobody.
+	ProxyProtocol *ProxyProtocol `yaml:"proxy_protocol" unbuilt:"*"`
 }
 
 // Protocol is an HTTP version of a listener.
@@ -77,33 +97,35 @@ const (
 	H2C Protocol = "h2c" // HTTP/2 without TLS, with prior knowledge
 )
 
-// ListenerTLS is the default TLS profile of a listener and the profiles for particular server names.
+// ListenerTLS is the default TLS profile of a listener, and the profiles for particular server names.
 type ListenerTLS struct {
-	// Credentials names the server credentials; the first is used when no server name matches.
-	Credentials []string `yaml:"credentials"`
-	// ClientAuth says whether the handshake asks for a client certificate; none by default.
-	ClientAuth ClientAuth `yaml:"client_auth" enum:"none optional required"`
-	// Trust names the trust stores that the handshake accepts besides those of the APIs, and the last
-	// fallback of APIs that have no trust of their own.
+	// Names of the credentials that the listener presents: the one whose certificate is for the client's server name, else
+	// the first.
+	Credentials []string `yaml:"credentials" need:"yes"`
+	// Whether the handshake asks for a client certificate. `required` ends a handshake without an acceptable one; with
+	// `optional` each API decides.
+	ClientAuth ClientAuth `yaml:"client_auth" enum:"none optional required" default:"none"`
+	// Names of the trust stores that the handshake accepts besides those of the APIs. They are also the last resort of APIs
+	// for which no `client_certificate` names any.
 	Trust []string `yaml:"trust"`
-	// MinVersion is the lowest TLS version, "1.2" by default.
-	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3"`
-	// Profiles are the server names that speak TLS differently.
+	// The lowest TLS version that is accepted.
+	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3" default:"1.2"`
+	// The server names that speak TLS differently.
 	Profiles []TLSProfile `yaml:"profiles"`
 }
 
-// TLSProfile is how a listener speaks TLS for some server names. What it leaves out it takes from the listener's tls.
+// TLSProfile is how a listener speaks TLS for some server names. What it leaves out it takes from the listener's `tls`.
 type TLSProfile struct {
-	// ServerNames are host names or wildcards such as "*.example.test"; an exact name wins over a wildcard,
-	// the longer wildcard over the shorter.
-	ServerNames []string `yaml:"server_names"`
-	// Credential names the server credential of these names.
+	// Host names, or wildcards such as `*.example.test`. An exact name wins over a wildcard, the longer wildcard over the
+	// shorter.
+	ServerNames []string `yaml:"server_names" need:"yes"`
+	// Name of the credential for these server names.
 	Credential string `yaml:"credential"`
-	// ClientAuth replaces the listener's.
+	// Replaces the listener's.
 	ClientAuth ClientAuth `yaml:"client_auth" enum:"none optional required"`
-	// Trust replaces the listener's.
+	// Replaces the listener's.
 	Trust []string `yaml:"trust"`
-	// MinVersion replaces the listener's.
+	// Replaces the listener's.
 	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3"`
 
 	// Hosts are the parsed ServerNames.
@@ -129,45 +151,54 @@ const (
 	TLS13 TLSVersion = "1.3"
 )
 
-// ProxyProtocol says which peers send a PROXY protocol header.
+// ProxyProtocol is who sends a PROXY protocol header.
 type ProxyProtocol struct {
-	// TrustedProxies are the networks whose connections must begin with the header.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	// The networks whose connections must begin with the header.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" need:"yes"`
 }
 
-// ClientCertificate is what a gateway, a listener or an API says about client certificates. See Document.Rules for how
-// the three levels combine.
+// ClientCertificate is what the gateway, a listener or an API says about the certificates of callers. An API's word wins
+// over its listener's, and that over the gateway's, key by key; the lists `trust` and `allow` of the level above are kept
+// where the word `inherit` stands in them, and `deny` always adds up. Other defaults than `inherit` hold where no level says
+// anything.
+//
+// Document.Rules combines the levels.
 type ClientCertificate struct {
-	// Source says where the certificate comes from; a listener's alone, tls by default.
-	Source Source `yaml:"source" enum:"tls header"`
-	// Mode says whether a certificate is demanded; inherit by default, none where nobody says anything.
-	Mode Mode `yaml:"mode" enum:"inherit none optional required"`
-	// Trust names the trust stores that certificates are validated against; the word inherit stands for the
-	// list of the level above.
-	Trust []string `yaml:"trust"`
-	// Allow lists the certificates that may call; absent means that every valid one may.
-	Allow []Matcher `yaml:"allow"`
-	// Deny lists the certificates that may not, whatever allow says; the lists of all levels add up.
+	// Where the certificate comes from: the TLS connection, or a header that a proxy in front sets.
+	Source Source `yaml:"source" enum:"tls header" default:"tls" level:"listener" unbuilt:"header"`
+	// Whether a certificate is demanded. `required` refuses who has no valid one, `optional` lets callers without a
+	// certificate through, `none` demands nothing; where no level says anything it is `none`.
+	Mode Mode `yaml:"mode" enum:"inherit none optional required" default:"inherit"`
+	// Names of the trust stores that certificates are validated against; any one of them is enough. `inherit` stands for
+	// the list of the level above.
+	Trust []string `yaml:"trust" inherit:"yes"`
+	// The certificates that may call, out of those that are valid: one entry has to match. Absent means all of them, unless
+	// a level above has a list. `inherit` stands for that list.
+	Allow []Matcher `yaml:"allow" inherit:"yes"`
+	// The certificates that may not call, whatever `allow` says. The lists of all levels add up.
 	Deny []Matcher `yaml:"deny"`
-	// OnInvalid says what an optional certificate that is not valid means; refuse by default.
-	OnInvalid OnInvalid `yaml:"on_invalid" enum:"refuse ignore present"`
-	// Enforce says where a missing certificate is answered; request by default.
-	Enforce Enforce `yaml:"enforce" enum:"request auto"`
-	// ObserveOnly lets refused requests through as anonymous and logs what would have been refused.
-	ObserveOnly *bool `yaml:"observe_only"`
-	// Strip removes the certificate header that a proxy sent before the request goes on; true by default.
-	Strip *bool `yaml:"strip"`
-	// Forward says how the backend is told who is calling; RFC 9440 by default.
+	// What an optional certificate that is not valid means: `refuse` the request, `ignore` the certificate, or `present` it
+	// to the steps of the policy.
+	OnInvalid OnInvalid `yaml:"on_invalid" enum:"refuse ignore present" default:"refuse" unbuilt:"present"`
+	// Where a missing certificate is answered: in the `request`, over HTTP, or `auto`, in the handshake where every API of
+	// a server name requires one.
+	Enforce Enforce `yaml:"enforce" enum:"request auto" default:"request" unbuilt:"auto"`
+	// Lets refused requests through as anonymous, and logs what would have been refused: the way to switch certificates on
+	// without an outage.
+	ObserveOnly *bool `yaml:"observe_only" default:"false"`
+	// Removes the certificate header that a proxy sent before the request goes on.
+	Strip *bool `yaml:"strip" default:"true" unbuilt:"false"`
+	// How the backend is told who is calling. Absent means the headers of RFC 9440, `Client-Cert` and `Client-Cert-Chain`.
 	Forward []Forward `yaml:"forward"`
-	// Errors changes the answers to refused callers.
+	// How refused callers are answered. Absent means problem details (RFC 9457).
 	Errors *Errors `yaml:"errors"`
 
-	// Header says which header carries the certificate; a listener's alone, with source: header.
-	Header *CertificateHeader `yaml:"header"`
-	// TrustedProxies are the peers whose header is believed; a listener's alone.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
-	// ProxyCertificate is what the proxy itself must present; a listener's alone.
-	ProxyCertificate *ProxyCertificate `yaml:"proxy_certificate"`
+	// The header that carries the certificate. It goes with `source: header`, which needs it.
+	Header *CertificateHeader `yaml:"header" level:"listener"`
+	// The networks whose header is believed. It goes with `source: header`, which needs it.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" level:"listener"`
+	// What the proxy itself must present. It goes with `source: header`.
+	ProxyCertificate *ProxyCertificate `yaml:"proxy_certificate" level:"listener"`
 }
 
 // Source is where a client certificate comes from.
@@ -209,43 +240,47 @@ const (
 	EnforceAuto    Enforce = "auto"
 )
 
-// Matcher is one entry of allow or deny: every given field must hold. The scalar "inherit" in an allow list stands for
-// the list of the level above; then Inherit is true and nothing else is set.
+// Matcher is one entry of a list of certificates: every given key must hold.
+//
+// The scalar "inherit" in an allow list stands for the list of the level above; then Inherit is true and nothing else is
+// set.
 type Matcher struct {
-	// SHA256 is the thumbprint of the certificate, as pasted: colons, blanks and case do not matter.
-	SHA256 *identity.SHA256 `yaml:"sha256"`
-	// SHA1 is the SHA-1 thumbprint, for lists that come from elsewhere; prefer sha256.
-	SHA1 *identity.SHA1 `yaml:"sha1"`
-	// SPKISHA256 is the SHA-256 of the public key, in hex or base64.
-	SPKISHA256 *identity.SHA256 `yaml:"spki_sha256"`
-	// Alias is the name of an entry of a key store, an anchor or a stored certificate; it means exactly that leaf.
-	Alias string `yaml:"alias"`
-	// Certificate is the id of a stored certificate.
-	Certificate string `yaml:"certificate"`
-	// Subject is a pattern for the subject DN; see match.
-	Subject string `yaml:"subject"`
-	// Issuer is a pattern for the issuer DN; see match.
-	Issuer string `yaml:"issuer"`
-	// Match is how subject and issuer are compared; rdn by default.
-	Match DNMatch `yaml:"match" enum:"rdn exact ant"`
-	// CommonName is the subject's only common name; * stands for one or more characters.
-	CommonName string `yaml:"common_name"`
-	// Serial is the serial number in hex.
-	Serial string `yaml:"serial"`
-	// IssuerSHA256 is the thumbprint of the certificate that issued the leaf on the validated path.
-	IssuerSHA256 *identity.SHA256 `yaml:"issuer_sha256"`
-	// SANDNS is a DNS name of the certificate, or *.name for one label below.
-	SANDNS string `yaml:"san_dns"`
-	// SANURI is a URI of the certificate; a last segment * stands for one segment, ** for one or more.
-	SANURI string `yaml:"san_uri"`
-	// SANEmail is an email address of the certificate, or *@domain.
-	SANEmail string `yaml:"san_email"`
-	// SANIP is an IP address of the certificate, or a network.
-	SANIP string `yaml:"san_ip"`
-	// PolicyOID is a certificate policy of the certificate.
-	PolicyOID string `yaml:"policy_oid"`
-	// Expression is a CEL expression over the certificate.
-	Expression string `yaml:"expression,expression"`
+	// SHA-256 of the certificate, in hex or base64 as pasted: colons, blanks and case do not matter.
+	SHA256 *identity.SHA256 `yaml:"sha256" choice:"some"`
+	// SHA-1 of the certificate, for lists that come from elsewhere; prefer `sha256`.
+	SHA1 *identity.SHA1 `yaml:"sha1" choice:"some"`
+	// SHA-256 of the public key, in hex or base64.
+	SPKISHA256 *identity.SHA256 `yaml:"spki_sha256" choice:"some"`
+	// Name of an entry of a key store, an anchor or a stored certificate; it means exactly that certificate.
+	Alias string `yaml:"alias" choice:"some" unbuilt:"*"`
+	// Id of a stored certificate.
+	Certificate string `yaml:"certificate" choice:"some" unbuilt:"*"`
+	// Pattern for the subject, such as `CN=*,O=Acme,*`; see `match`.
+	Subject string `yaml:"subject" choice:"some"`
+	// Pattern for the issuer; see `match`.
+	Issuer string `yaml:"issuer" choice:"some"`
+	// How `subject` and `issuer` are compared. `rdn` takes attributes in any order, `*` stays inside one value, and only a
+	// pattern that ends in `,*` admits further attributes. `exact` has no wildcards. `ant` compares the text, with `?`, `*`
+	// and `**`.
+	Match DNMatch `yaml:"match" enum:"rdn exact ant" default:"rdn" with:"subject issuer"`
+	// The only common name of the subject; `*` stands for one or more characters.
+	CommonName string `yaml:"common_name" choice:"some"`
+	// Serial number in hex.
+	Serial string `yaml:"serial" choice:"some"`
+	// SHA-256 of the certificate that issued the caller's, on the validated path.
+	IssuerSHA256 *identity.SHA256 `yaml:"issuer_sha256" choice:"some"`
+	// A DNS name of the certificate, or `*.name` for one label below.
+	SANDNS string `yaml:"san_dns" choice:"some"`
+	// A URI of the certificate; a last segment `*` stands for one segment, `**` for one or more.
+	SANURI string `yaml:"san_uri" choice:"some"`
+	// An email address of the certificate, or `*@domain`.
+	SANEmail string `yaml:"san_email" choice:"some"`
+	// An IP address of the certificate, or a network.
+	SANIP string `yaml:"san_ip" choice:"some"`
+	// A certificate policy of the certificate, as dotted numbers.
+	PolicyOID string `yaml:"policy_oid" choice:"some" unbuilt:"*"`
+	// A CEL expression over the certificate.
+	Expression string `yaml:"expression,expression" choice:"some" unbuilt:"*"`
 
 	// Inherit is true for the scalar "inherit".
 	Inherit bool `yaml:"-"`
@@ -271,27 +306,26 @@ const (
 	MatchAnt   DNMatch = "ant"
 )
 
-// Forward is one header, or family of headers, that tells the backend who is calling: either a format or a header with
-// a value.
+// Forward is one header, or family of headers, that tells the backend who is calling: either a `format`, or a `header` with
+// a `value`.
 type Forward struct {
-	// Format is a family of headers: rfc9440 (Client-Cert, Client-Cert-Chain) or xfcc.
-	Format string `yaml:"format" enum:"rfc9440 xfcc"`
-	// Header is the name of a single header.
-	Header string `yaml:"header"`
-	// Value is what the single header says, such as subject.
-	Value string `yaml:"value"`
+	// A family of headers: `rfc9440` (`Client-Cert`, `Client-Cert-Chain`) or `xfcc` (`X-Forwarded-Client-Cert`).
+	Format string `yaml:"format" enum:"rfc9440 xfcc" choice:"one" unbuilt:"xfcc"`
+	// Name of a single header.
+	Header string `yaml:"header" choice:"one" with:"value" unbuilt:"*"`
+	// What the single header says, such as `subject`.
+	Value string `yaml:"value" with:"header" unbuilt:"*"`
 }
 
-// Errors changes the answers to refused callers: the scalar form names a vendor's style, the mapping form changes
-// status and text.
+// Errors is how refused callers are answered. A word alone is the style.
 type Errors struct {
-	// Style is a vendor's: boomi, tyk, wso2 or apim; empty means RFC 9457.
-	Style ErrorStyle `yaml:"style" enum:"boomi tyk wso2 apim"`
-	// HideReason leaves the reason out of problem bodies; the log has it all the same.
-	HideReason bool `yaml:"hide_reason"`
-	// Missing replaces status and text where no certificate was presented.
+	// Answers as another gateway does. Absent means problem details (RFC 9457).
+	Style ErrorStyle `yaml:"style" enum:"boomi tyk wso2 apim" unbuilt:"boomi wso2 apim"`
+	// Leaves the reason out of problem details; the log has it all the same.
+	HideReason bool `yaml:"hide_reason" default:"false"`
+	// Status and text for callers without a certificate.
 	Missing *ErrorAnswer `yaml:"missing"`
-	// Refused replaces status and text where a certificate was refused.
+	// Status and text for callers whose certificate is refused.
 	Refused *ErrorAnswer `yaml:"refused"`
 }
 
@@ -306,44 +340,47 @@ const (
 	StyleAPIM  ErrorStyle = "apim"
 )
 
-// ErrorAnswer is a status and a text; zero values keep the default.
+// ErrorAnswer is a status and a text.
+//
+// Zero values keep the default.
 type ErrorAnswer struct {
-	// Status is an HTTP status from 400 to 599.
-	Status int `yaml:"status"`
-	// Detail is the text of the answer.
+	// HTTP status. Absent means 401 for a missing certificate and 403 for a refused one.
+	Status int `yaml:"status" range:"400 599"`
+	// Text of the answer.
 	Detail string `yaml:"detail"`
 }
 
-// CertificateHeader says which header carries the client certificate.
+// CertificateHeader is the header that carries the client certificate.
 type CertificateHeader struct {
-	// Name is the header's name.
-	Name string `yaml:"name"`
-	// Format is auto, rfc9440, xfcc, pem, url_pem or base64_der; auto by default.
-	Format string `yaml:"format" enum:"auto rfc9440 xfcc pem url_pem base64_der"`
-	// Verify is path (validate the certificate, the default) or proxy (believe the proxy).
-	Verify string `yaml:"verify" enum:"path proxy"`
+	// Name of the header.
+	Name string `yaml:"name" need:"yes"`
+	// How the certificate is written in it; `auto` tells the formats apart.
+	Format string `yaml:"format" enum:"auto rfc9440 xfcc pem url_pem base64_der" default:"auto"`
+	// `path` validates the certificate against the trust stores, `proxy` believes that the proxy has done so.
+	Verify string `yaml:"verify" enum:"path proxy" default:"path"`
 }
 
-// ProxyCertificate is what the proxy in front must present itself.
+// ProxyCertificate is the certificate that a proxy in front must present itself.
 type ProxyCertificate struct {
-	// Required is true by default; false is for proxies that cannot present a certificate.
-	Required *bool `yaml:"required"`
-	// Trust names the trust stores that validate the proxy's certificate.
+	// False is for proxies that cannot present a certificate; a listener without `tls` needs it.
+	Required *bool `yaml:"required" default:"true"`
+	// Names of the trust stores that the proxy's certificate is validated against. Absent means those of the listener's
+	// `tls`.
 	Trust []string `yaml:"trust"`
-	// Allow lists the proxies' certificates.
+	// The certificates of proxies, out of those that are valid. Absent means all of them.
 	Allow []Matcher `yaml:"allow"`
 }
 
-// Log says what is logged and how.
+// Log is what is logged and how.
 type Log struct {
-	// Access is on (the default), off or sampled; refusals are logged whatever it says.
-	Access AccessLog `yaml:"access" enum:"on off sampled"`
-	// Format is json (the default) or text.
-	Format string `yaml:"format" enum:"json text"`
-	// Level is debug, info (the default), warn or error.
-	Level string `yaml:"level" enum:"debug info warn error"`
-	// SampleEvery keeps one in so many allowed requests with access: sampled; absent means 100.
-	SampleEvery int `yaml:"sample_every"`
+	// Which allowed requests get a line in the access log. Refused ones always do.
+	Access AccessLog `yaml:"access" enum:"on off sampled" default:"on"`
+	// How a line is written.
+	Format string `yaml:"format" enum:"json text" default:"json"`
+	// The least severity that is logged.
+	Level string `yaml:"level" enum:"debug info warn error" default:"info"`
+	// With `access: sampled`, one in so many allowed requests is logged.
+	SampleEvery int `yaml:"sample_every" range:"1" default:"100"`
 }
 
 // AccessLog says which allowed requests are logged.

@@ -6,39 +6,40 @@ import (
 	"sallyport/internal/route"
 )
 
-// API is a name, a version, what requests it answers and under which rules.
+// API is a set of requests, by hosts, path and methods, with the rules about their callers and the upstream where they go.
 type API struct {
-	// Name and Version and Org together are unique.
-	Name string `yaml:"name"`
-	// Version is any text; absent is a version of its own.
+	// Unique together with `version` and `org`.
+	Name string `yaml:"name" need:"yes"`
+	// Any text. Two versions of an API may exist side by side; absent is a version of its own.
 	Version string `yaml:"version"`
-	// Org is the tenant that owns the API.
+	// Name of the tenant that owns the API. A host belongs to one tenant.
 	Org string `yaml:"org"`
-	// Hosts are host names or wildcards; absent means every host.
+	// Host names, or wildcards such as `*.example.test`. Absent means every host. The most specific host decides first, then
+	// the longest path.
 	Hosts []string `yaml:"hosts"`
-	// Path is the prefix that the API owns, on segment boundaries: "/orders/" owns "/orders" and everything below.
-	// Absent means "/".
-	Path string `yaml:"path"`
-	// Methods are the methods that the API serves; absent means all.
+	// The prefix that the API owns, segment by segment: `/orders/` owns `/orders` and everything below, and not `/orders2`.
+	Path string `yaml:"path" default:"/"`
+	// The methods that the API serves; others are answered 405. Absent means all.
 	Methods []string `yaml:"methods"`
-	// Listeners names the listeners it is reachable on; absent means all.
+	// Names of the listeners that it is reachable on. Absent means all.
 	Listeners []string `yaml:"listeners"`
-	// OpenAPI is a file that gives name, version and paths.
-	OpenAPI string `yaml:"openapi"`
-	// AllowInPath lists the characters that paths of this API may hold although they are refused elsewhere.
+	// OpenAPI description with name, version and paths: a path, relative to the file that names it.
+	OpenAPI string `yaml:"openapi" unbuilt:"*"`
+	// Characters that paths of this API may hold although they are refused elsewhere: an encoded slash, an encoded
+	// backslash, a semicolon.
 	AllowInPath []PathCharacter `yaml:"allow_in_path" enum:"%2f %5c ;"`
-	// Limits replace the listener's for requests to this API; see Document.RequestBounds.
+	// What replaces the limits of the listener for requests to this API.
 	Limits *APILimits `yaml:"limits"`
-	// ClientCertificate is what this API says about client certificates.
+	// What this API says about the certificates of its callers.
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
-	// Authentication asks for credentials besides or instead of a certificate.
-	Authentication *Authentication `yaml:"authentication"`
-	// Policy are the ordered steps that the API runs.
-	Policy []Step `yaml:"policy"`
-	// Upstream names where requests go.
-	Upstream string `yaml:"upstream"`
-	// UpstreamCredentials maps a host pattern to the credential shown there; it wins over the gateway's map.
-	UpstreamCredentials map[string]string `yaml:"upstream_credentials"`
+	// Credentials that are asked for besides a certificate, or instead of one.
+	Authentication *Authentication `yaml:"authentication" unbuilt:"*"`
+	// The steps that every request runs, in order.
+	Policy []Step `yaml:"policy" choice:"some" unbuilt:"*"`
+	// Name of the upstream where requests go. It can be left out only where a policy answers itself, with `respond`.
+	Upstream string `yaml:"upstream" choice:"some"`
+	// The credential that is shown to a backend, by host pattern; it wins over the gateway's map.
+	UpstreamCredentials map[string]string `yaml:"upstream_credentials" unbuilt:"*"`
 
 	// HostPatterns are the parsed Hosts; empty means every host.
 	HostPatterns []route.HostPattern `yaml:"-"`
@@ -59,151 +60,151 @@ const (
 	Semicolon        PathCharacter = ";"   // an encoded one is the same
 )
 
-// Authentication asks for credentials.
+// Authentication is what an API asks for besides a client certificate, or instead of one.
 type Authentication struct {
-	// Mode is all or any.
+	// Whether `all` methods have to succeed, or `any` of them. It is needed where there are several.
 	Mode string `yaml:"mode" enum:"all any"`
-	// Methods are the ways to prove oneself.
-	Methods []AuthenticationMethod `yaml:"methods"`
+	// The ways to prove oneself.
+	Methods []AuthenticationMethod `yaml:"methods" need:"yes"`
 }
 
-// AuthenticationMethod is one way to prove oneself; exactly one key is given.
+// AuthenticationMethod is one way to prove oneself: exactly one of the keys.
 type AuthenticationMethod struct {
-	// CertificateKey takes the certificate for a key.
-	CertificateKey *Empty `yaml:"certificate_key"`
-	// APIKey reads a key from a header.
-	APIKey *APIKey `yaml:"api_key"`
+	// The certificate stands in for a key: `{}`.
+	CertificateKey *Empty `yaml:"certificate_key" choice:"one"`
+	// A key in a header.
+	APIKey *APIKey `yaml:"api_key" choice:"one"`
 }
 
-// Empty is a mapping without keys: {}.
+// Empty is a mapping without keys: `{}`.
 type Empty struct{}
 
-// APIKey says where an API key is sent.
+// APIKey is where an API key is sent.
 type APIKey struct {
-	// Header is the header's name.
-	Header string `yaml:"header"`
+	// Name of the header.
+	Header string `yaml:"header" need:"yes"`
 }
 
-// Step is one step of a policy; exactly one key is given.
+// Step is one step of a policy: exactly one of the keys.
 type Step struct {
-	// Choose runs the first branch whose condition holds.
-	Choose []Branch `yaml:"choose"`
-	// Respond ends the request with an answer.
-	Respond *Respond `yaml:"respond"`
-	// SetHeader sets request headers; null removes one.
-	SetHeader map[string]*string `yaml:"set_header,templates"`
-	// ValidateClientCertificate is Azure's policy of the same name.
-	ValidateClientCertificate *ValidateClientCertificate `yaml:"validate_client_certificate"`
-	// RequireTLS refuses requests that did not come over TLS.
-	RequireTLS *Empty `yaml:"require_tls"`
-	// RequireClientCertificate refuses requests without a client certificate.
-	RequireClientCertificate *Empty `yaml:"require_client_certificate"`
-	// Authenticate finds the user that the certificate belongs to.
-	Authenticate *Authenticate `yaml:"authenticate"`
+	// Runs the first branch whose condition holds.
+	Choose []Branch `yaml:"choose" choice:"one"`
+	// Ends the request with an answer. Nothing follows it.
+	Respond *Respond `yaml:"respond" choice:"one"`
+	// Sets request headers by name; null removes one. Values may hold `{{certificate.x}}` and `{{request.x}}`.
+	SetHeader map[string]*string `yaml:"set_header,templates" choice:"one"`
+	// Azure API Management's policy of the same name.
+	ValidateClientCertificate *ValidateClientCertificate `yaml:"validate_client_certificate" choice:"one"`
+	// Refuses requests that did not come over TLS: `{}`.
+	RequireTLS *Empty `yaml:"require_tls" choice:"one"`
+	// Refuses requests without a client certificate: `{}`.
+	RequireClientCertificate *Empty `yaml:"require_client_certificate" choice:"one"`
+	// Finds the user that the certificate belongs to.
+	Authenticate *Authenticate `yaml:"authenticate" choice:"one"`
 }
 
-// Branch is one branch of choose.
+// Branch is one branch of `choose`.
 type Branch struct {
-	// When is a CEL expression; absent means otherwise.
+	// Condition in CEL. Only the last branch may leave it out; that one holds otherwise.
 	When string `yaml:"when,expression"`
-	// Then are the steps of the branch.
-	Then []Step `yaml:"then"`
+	// The steps of the branch.
+	Then []Step `yaml:"then" need:"yes"`
 }
 
 // Respond is an answer.
 type Respond struct {
-	// Status is an HTTP status.
-	Status int `yaml:"status"`
-	// Body is the text.
+	// HTTP status.
+	Status int `yaml:"status" need:"yes" range:"200 599"`
+	// Text of the answer. It may hold `{{certificate.x}}` and `{{request.x}}`.
 	Body string `yaml:"body,templates"`
 }
 
-// ValidateClientCertificate is Azure API Management's policy of the same name; the checks are on by default.
+// ValidateClientCertificate is Azure API Management's policy of the same name. The checks are on unless said otherwise.
 type ValidateClientCertificate struct {
-	// ValidateRevocation checks revocation.
-	ValidateRevocation *bool `yaml:"validate_revocation"`
-	// ValidateTrust checks the path.
-	ValidateTrust *bool `yaml:"validate_trust"`
-	// ValidateNotBefore checks the beginning of the validity.
-	ValidateNotBefore *bool `yaml:"validate_not_before"`
-	// ValidateNotAfter checks its end.
-	ValidateNotAfter *bool `yaml:"validate_not_after"`
-	// Identities lists the certificates that pass; absent means all.
+	// Checks revocation; the trust stores of the API have to check it, too.
+	ValidateRevocation *bool `yaml:"validate_revocation" default:"true"`
+	// Checks the path to a trust store.
+	ValidateTrust *bool `yaml:"validate_trust" default:"true"`
+	// Checks that the validity has begun.
+	ValidateNotBefore *bool `yaml:"validate_not_before" default:"true"`
+	// Checks that the validity has not ended.
+	ValidateNotAfter *bool `yaml:"validate_not_after" default:"true"`
+	// The certificates that pass: one entry has to match. Absent means all.
 	Identities []Matcher `yaml:"identities"`
-	// OnFailure is the answer to the others.
+	// Answer to the others.
 	OnFailure *Respond `yaml:"on_failure"`
 }
 
-// Authenticate finds the user that a certificate belongs to.
+// Authenticate is the step that finds the user of a certificate.
 type Authenticate struct {
-	// Provider names the identity provider.
-	Provider string `yaml:"provider"`
+	// Name of the identity provider.
+	Provider string `yaml:"provider" need:"yes"`
 }
 
 // IdentityProvider is where users come from.
 type IdentityProvider struct {
-	// Name is unique among identity providers.
-	Name string `yaml:"name"`
-	// Type is internal or ldap.
-	Type string `yaml:"type" enum:"internal ldap"`
+	// Unique among identity providers.
+	Name string `yaml:"name" need:"yes"`
+	// `internal` has its users in this document, `ldap` in a directory.
+	Type string `yaml:"type" enum:"internal ldap" need:"yes"`
 }
 
 // User is an account and the certificates bound to it.
 type User struct {
-	// Name equals the certificate's common name, byte for byte.
-	Name string `yaml:"name"`
-	// Provider names the identity provider.
-	Provider string `yaml:"provider"`
-	// Disabled users are refused.
-	Disabled bool `yaml:"disabled"`
-	// Certificates are the user's.
+	// The common name of the user's certificate, byte for byte. Unique in its provider.
+	Name string `yaml:"name" need:"yes"`
+	// Name of an identity provider of type `internal`.
+	Provider string `yaml:"provider" need:"yes"`
+	// Refuses the user.
+	Disabled bool `yaml:"disabled" default:"false"`
+	// The certificates of the user.
 	Certificates []CertificateRef `yaml:"certificates"`
 }
 
-// Plan is a rate limit and a quota.
+// Plan is a rate limit, a quota, or both.
 type Plan struct {
-	// Name is unique among plans.
-	Name string `yaml:"name"`
-	// RateLimit bounds requests in a short time.
-	RateLimit *Limit `yaml:"rate_limit"`
-	// Quota bounds requests in a long time.
-	Quota *Limit `yaml:"quota"`
+	// Unique among plans.
+	Name string `yaml:"name" need:"yes"`
+	// Requests in a short time.
+	RateLimit *Limit `yaml:"rate_limit" choice:"some"`
+	// Requests in a long time.
+	Quota *Limit `yaml:"quota" choice:"some"`
 }
 
 // Limit is a number of requests in a time.
 type Limit struct {
-	// Requests is the number.
-	Requests int `yaml:"requests"`
-	// Per is the time, as in 1s or 24h.
-	Per time.Duration `yaml:"per"`
+	// How many.
+	Requests int `yaml:"requests" need:"yes" range:"1"`
+	// In which time, such as `1s` or `24h`.
+	Per time.Duration `yaml:"per" need:"yes"`
 }
 
-// Key is an API key, or a certificate that stands in for one.
+// Key is an API key, or certificates that stand in for one.
 type Key struct {
-	// Name is unique among keys.
-	Name string `yaml:"name"`
-	// Plan names the plan.
+	// Unique among keys.
+	Name string `yaml:"name" need:"yes"`
+	// Name of the plan whose limits hold for the key.
 	Plan string `yaml:"plan"`
-	// APIs names the APIs it opens: a name, or name@version where the name alone is ambiguous.
-	APIs []string `yaml:"apis"`
-	// Certificates stand in for the key.
-	Certificates []CertificateRef `yaml:"certificates"`
-	// Secret is the key itself.
-	Secret *Secret `yaml:"secret"`
+	// The APIs that it opens: a name, or `name@version` where the name alone is ambiguous.
+	APIs []string `yaml:"apis" need:"yes"`
+	// The certificates that stand in for the key.
+	Certificates []CertificateRef `yaml:"certificates" choice:"some"`
+	// The key itself.
+	Secret *Secret `yaml:"secret" choice:"some"`
 }
 
 // NamedValue is a text, or a list of texts, that other values use.
 type NamedValue struct {
-	// Name is unique among named values.
-	Name string `yaml:"name"`
-	// Value is the text.
-	Value string `yaml:"value,empty"`
-	// Values is the list.
-	Values []string `yaml:"values"`
+	// What stands after `named.`; unique among named values.
+	Name string `yaml:"name" need:"yes"`
+	// The text; it may be empty.
+	Value string `yaml:"value,empty" choice:"one"`
+	// The list.
+	Values []string `yaml:"values" choice:"one"`
 }
 
 // Org is a tenant.
 type Org struct {
-	// Name is unique among orgs.
-	Name string `yaml:"name"`
+	// Unique among orgs.
+	Name string `yaml:"name" need:"yes"`
 }

@@ -7,38 +7,39 @@ import (
 
 // Credential is a certificate and its private key, given as two references or as one PKCS#12 file.
 type Credential struct {
-	// Name is unique among credentials.
-	Name string `yaml:"name"`
-	// Certificate is the leaf with the intermediates that are sent with it.
-	Certificate *CertificateRef `yaml:"certificate"`
-	// PrivateKey is the leaf's key.
-	PrivateKey *Secret `yaml:"private_key"`
-	// PKCS12 holds both.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12"`
+	// Unique among credentials.
+	Name string `yaml:"name" need:"yes"`
+	// The certificate, with the intermediates that are sent with it. It goes with `private_key`.
+	Certificate *CertificateRef `yaml:"certificate" choice:"one" with:"private_key"`
+	// The private key. It goes with `certificate`.
+	PrivateKey *Secret `yaml:"private_key" with:"certificate"`
+	// A file that holds both.
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
 
 	// Resolved is the credential itself; nil when the reference is broken.
 	Resolved *tls.Certificate `yaml:"-"`
 }
 
-// CertificateRef is the one way to refer to certificates: a string (64 hex digits are an id, "-----BEGIN" is PEM, a bare
-// name or name@version is in the store, anything with a slash or a dot is a path) or a mapping with one of the keys.
+// CertificateRef is the one way to refer to certificates: a text, or a mapping with one of the keys. A text that begins with
+// `-----BEGIN` is PEM, 64 hex digits are an id, what has a slash or a dot is a path, and any other word, also with
+// `@version`, is the name of a stored certificate.
 type CertificateRef struct {
-	// File is a path, relative to the file that names it.
-	File string `yaml:"file"`
-	// ID is the id of a stored certificate.
-	ID string `yaml:"id"`
-	// Name is the name of a stored certificate, or name@version.
-	Name string `yaml:"name"`
-	// PEM is the text itself.
-	PEM string `yaml:"pem"`
-	// PKCS12 is a PKCS#12 file.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12"`
-	// JKS is a Java key store.
-	JKS *KeyStoreRef `yaml:"jks"`
-	// Alias picks one entry of a key store.
-	Alias string `yaml:"alias"`
-	// Password opens the key store.
-	Password *Secret `yaml:"password,text"`
+	// Path of a PEM file, relative to the file that names it.
+	File string `yaml:"file" choice:"one"`
+	// Id of a stored certificate.
+	ID string `yaml:"id" choice:"one" unbuilt:"*"`
+	// Name of a stored certificate, or `name@version`.
+	Name string `yaml:"name" choice:"one" unbuilt:"*"`
+	// The PEM text itself.
+	PEM string `yaml:"pem" choice:"one"`
+	// PKCS#12 file.
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
+	// Java key store.
+	JKS *KeyStoreRef `yaml:"jks" choice:"one" unbuilt:"*"`
+	// Picks one entry of the key store.
+	Alias string `yaml:"alias" with:"pkcs12 jks"`
+	// Opens the key store: a text, `{env: NAME}` or `{file: path}`.
+	Password *Secret `yaml:"password,text" with:"pkcs12 jks"`
 
 	// Certificates is what the reference stands for, in the order of the file; nil when it is broken.
 	Certificates []*x509.Certificate `yaml:"-"`
@@ -46,59 +47,60 @@ type CertificateRef struct {
 
 // KeyStoreRef is a PKCS#12 or JKS file: a path, or a mapping with its password.
 type KeyStoreRef struct {
-	// File is a path, relative to the file that names it.
+	// Path, relative to the file that names it.
 	File string `yaml:"file"`
-	// Password opens the store: a text, {env: NAME} or {file: path}.
+	// Opens the store: a text, `{env: NAME}` or `{file: path}`.
 	Password *Secret `yaml:"password,text"`
-	// Alias picks one entry.
+	// Picks one entry.
 	Alias string `yaml:"alias"`
 }
 
-// Secret is a value that is never written to a log, an error or standard output: {env: NAME} or {file: path}, and for
-// the passwords of key stores a text. It prints as "[secret]" whatever formats it.
+// Secret is a value that is never written to a log, an error or standard output: `{env: NAME}` or `{file: path}`.
+//
+// For the passwords of key stores it may be a text. It prints as "[secret]" whatever formats it.
 type Secret struct { //nolint:recvcheck // values must print as little as pointers do, and a nil one reveals nothing
-	// Env is the name of an environment variable; unset or empty is an error.
-	Env string `yaml:"env"`
-	// File is a path, relative to the file that names it.
-	File string `yaml:"file"`
+	// Name of an environment variable; unset or empty is an error.
+	Env string `yaml:"env" choice:"one"`
+	// Path, relative to the file that names it.
+	File string `yaml:"file" choice:"one"`
 
 	value *hidden // what it stands for; nil when the reference is broken
 }
 
 // TrustStore is a named set of trust anchors and pins.
 type TrustStore struct {
-	// Name is unique among trust stores.
-	Name string `yaml:"name"`
-	// Anchors are the CAs and pins.
-	Anchors []Anchor `yaml:"anchors"`
-	// Revocation says how revocation is checked; off by default.
+	// Unique among trust stores.
+	Name string `yaml:"name" need:"yes"`
+	// The CAs and pins.
+	Anchors []Anchor `yaml:"anchors" need:"yes"`
+	// How revocation is checked. Absent means not at all.
 	Revocation *Revocation `yaml:"revocation"`
-	// Purpose is the extended key usage that a certificate must have: client_auth (the default where clients are
-	// judged), server_auth (the default towards backends) or any.
+	// The extended key usage that a certificate must have. Absent means `client_auth` where callers are judged and
+	// `server_auth` towards backends.
 	Purpose Purpose `yaml:"purpose" enum:"client_auth server_auth any"`
-	// MaxDepth is the largest number of intermediate CAs between the leaf and the anchor; absent means 5.
-	MaxDepth *int `yaml:"max_depth"`
+	// The largest number of intermediate CAs between a certificate and its anchor.
+	MaxDepth *int `yaml:"max_depth" range:"0 100" default:"5"`
 
 	// Broken says why the store cannot be used; nil when it can. A broken store only survives Load with
 	// Options.ServePartial.
 	Broken error `yaml:"-"`
 }
 
-// Anchor is one source of trust anchors: a file or text that may hold several certificates. A CA certificate stands for
-// everybody below it unless pin is true; any other certificate is a pin: exactly that leaf. A string is a CertificateRef.
+// Anchor is a file or text with one or more certificates; a text alone is a reference to certificates. A CA certificate
+// stands for everybody below it unless `pin` is true; any other certificate is a pin: exactly that one.
 type Anchor struct {
-	// File is a path to PEM, relative to the file that names it.
-	File string `yaml:"file"`
-	// Certificate is a reference to a certificate.
-	Certificate *CertificateRef `yaml:"certificate"`
-	// PEM is the text itself.
-	PEM string `yaml:"pem"`
-	// PKCS12 is a PKCS#12 trust store.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12"`
-	// JKS is a Java trust store.
-	JKS *KeyStoreRef `yaml:"jks"`
-	// Pin makes every certificate of the source a pin, CAs included.
-	Pin bool `yaml:"pin"`
+	// Path of a PEM file, relative to the file that names it.
+	File string `yaml:"file" choice:"one"`
+	// Reference to a certificate.
+	Certificate *CertificateRef `yaml:"certificate" choice:"one"`
+	// The PEM text itself.
+	PEM string `yaml:"pem" choice:"one"`
+	// PKCS#12 trust store.
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
+	// Java trust store.
+	JKS *KeyStoreRef `yaml:"jks" choice:"one" unbuilt:"*"`
+	// Makes every certificate of the source a pin, CAs included.
+	Pin bool `yaml:"pin" default:"false"`
 
 	// Certificates is what the source holds; nil when it is broken.
 	Certificates []*x509.Certificate `yaml:"-"`
@@ -114,26 +116,27 @@ const (
 	PurposeAny        Purpose = "any"
 )
 
-// Revocation says how a trust store checks revocation.
+// Revocation is how a trust store checks revocation.
 type Revocation struct {
-	// Mode is off, soft or hard.
-	Mode string `yaml:"mode" enum:"off soft hard"`
-	// CRL are the sources of revocation lists.
-	CRL []CRLSource `yaml:"crl"`
-	// OCSP asks responders.
-	OCSP *OCSP `yaml:"ocsp"`
+	// `off` checks nothing, `soft` accepts a certificate whose state cannot be found out, `hard` refuses it. `soft` and
+	// `hard` need a source, `crl` or `ocsp`.
+	Mode string `yaml:"mode" enum:"off soft hard" need:"yes" unbuilt:"soft hard"`
+	// The sources of revocation lists.
+	CRL []CRLSource `yaml:"crl" unbuilt:"*"`
+	// The responders that are asked.
+	OCSP *OCSP `yaml:"ocsp" unbuilt:"*"`
 }
 
-// CRLSource is where a revocation list comes from.
+// CRLSource is where a revocation list comes from. A text is a URL where it has `://`, else a path.
 type CRLSource struct {
-	// File is a path, relative to the file that names it.
-	File string `yaml:"file"`
-	// URL is an http or https address.
-	URL string `yaml:"url"`
+	// Path, relative to the file that names it.
+	File string `yaml:"file" choice:"one"`
+	// An http or https URL.
+	URL string `yaml:"url" choice:"one"`
 }
 
-// OCSP says which responders are asked.
+// OCSP is which responders are asked.
 type OCSP struct {
-	// URL replaces the responder that certificates name.
+	// Replaces the responder that certificates name.
 	URL string `yaml:"url"`
 }
