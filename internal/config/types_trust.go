@@ -13,7 +13,7 @@ type Credential struct {
 	Certificate *CertificateRef `yaml:"certificate"`
 	// PrivateKey is the leaf's key.
 	PrivateKey *Secret `yaml:"private_key"`
-	// PKCS12 holds both.
+	// PKCS12 holds both, in place of the two above.
 	PKCS12 *KeyStoreRef `yaml:"pkcs12"`
 
 	// Resolved is the credential itself; nil when the reference is broken.
@@ -35,9 +35,9 @@ type CertificateRef struct {
 	PKCS12 *KeyStoreRef `yaml:"pkcs12"`
 	// JKS is a Java key store.
 	JKS *KeyStoreRef `yaml:"jks"`
-	// Alias picks one entry of a key store.
+	// Alias picks one entry of a key store; absent means every certificate in it. Upper and lower case are the same.
 	Alias string `yaml:"alias"`
-	// Password opens the key store.
+	// Password opens the key store; it and the alias may as well stand beside the key store's file.
 	Password *Secret `yaml:"password,text"`
 
 	// Certificates is what the reference stands for, in the order of the file; nil when it is broken.
@@ -48,9 +48,10 @@ type CertificateRef struct {
 type KeyStoreRef struct {
 	// File is a path, relative to the file that names it.
 	File string `yaml:"file"`
-	// Password opens the store: a text, {env: NAME} or {file: path}.
+	// Password opens the store: a text, {env: NAME} or {file: path}; absent is the empty password.
 	Password *Secret `yaml:"password,text"`
-	// Alias picks one entry.
+	// Alias picks one entry; absent means every certificate or, of a credential, the only private key. Upper and lower
+	// case are the same.
 	Alias string `yaml:"alias"`
 }
 
@@ -87,7 +88,7 @@ type TrustStore struct {
 // Anchor is one source of trust anchors: a file or text that may hold several certificates. A CA certificate stands for
 // everybody below it unless pin is true; any other certificate is a pin: exactly that leaf. A string is a CertificateRef.
 type Anchor struct {
-	// File is a path to PEM, relative to the file that names it.
+	// File is a path to PEM or DER, relative to the file that names it.
 	File string `yaml:"file"`
 	// Certificate is a reference to a certificate.
 	Certificate *CertificateRef `yaml:"certificate"`

@@ -10,8 +10,9 @@ import (
 
 func TestABundleHoldsNoMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
-	full := collector{bundle: &Bundle{Certificates: make([]*x509.Certificate, MaxCertificates)}, seen: map[[32]byte]bool{}}
-	err := full.addCertificate(testpki.NewSelfSigned(t, testpki.Options{}).Cert.Raw)
+	full := newCollector(FormatPEM)
+	full.bundle.Certificates = make([]*x509.Certificate, MaxCertificates)
+	_, err := full.addCertificate(testpki.NewSelfSigned(t, testpki.Options{}).Cert.Raw)
 	if err == nil || !strings.Contains(err.Error(), "more than 100000 certificates") {
 		t.Errorf("error = %v", err)
 	}
