@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -43,6 +44,8 @@ func checkPassword(password string) error {
 		return fmt.Errorf("the password is longer than %d bytes", MaxPasswordBytes)
 	case !utf8.ValidString(password):
 		return errors.New("the password is not UTF-8")
+	case strings.ContainsRune(password, 0): // HMAC takes it for padding: the password without it would do as well
+		return errors.New("the password holds a NUL character")
 	}
 	return nil
 }

@@ -47,7 +47,8 @@ type item struct {
 type pkcs12 struct {
 	*secret
 	collector
-	items []item
+	items    []item
+	verified bool // a MAC vouches for the store
 }
 
 // parsePKCS12 reads a PKCS#12 store (RFC 7292). The MAC is verified before anything inside is looked at.
@@ -62,6 +63,7 @@ func parsePKCS12(data []byte, password string, rounds int) (*Bundle, error) {
 	s := &pkcs12{
 		secret:    &secret{text: password, bmp: append(utf16BE(password), 0, 0), rounds: rounds},
 		collector: newCollector(FormatPKCS12),
+		verified:  mac != nil,
 	}
 	switch {
 	case mac != nil:
@@ -72,7 +74,7 @@ func parsePKCS12(data []byte, password string, rounds int) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.authenticatedSafe(content, mac != nil); err != nil {
+	if err := s.authenticatedSafe(content); err != nil {
 		return nil, err
 	}
 	if s.bundle.Entries = s.entries(); len(s.bundle.Entries) == 0 {
@@ -121,8 +123,8 @@ func wrongSize(want, have int) error {
 	return fmt.Errorf("the file is damaged: %d bytes follow the end of the store", have-want)
 }
 
-// authenticatedSafe reads the parts of a store. Where no MAC vouches for it, only what is not encrypted is read.
-func (s *pkcs12) authenticatedSafe(content []byte, verified bool) error {
+// authenticatedSafe reads the parts of a store.
+func (s *pkcs12) authenticatedSafe(content []byte) error {
 	const at = "the list of parts"
 	d := newDER(content)
 	parts := d.in(tagSequence, at)
@@ -140,15 +142,13 @@ func (s *pkcs12) authenticatedSafe(content []byte, verified bool) error {
 		}
 		var contents []byte
 		var err error
-		switch {
-		case oid == oidData:
+		switch oid {
+		case oidData:
 			contents, _ = wrapped.element(tagOctetString, at)
 			wrapped.end(at)
-		case oid == oidEncryptedData && !verified:
-			err = errors.New("the store is encrypted and has no MAC: nothing shows whether it is whole; write it anew with one")
-		case oid == oidEncryptedData:
+		case oidEncryptedData:
 			contents, err = s.encryptedData(wrapped)
-		case oid == oidEnvelopedData:
+		case oidEnvelopedData:
 			err = errors.New("the store is encrypted for a key instead of with a password, which is not supported")
 		default:
 			err = unsupported("a part of type", oid)
@@ -261,6 +261,14 @@ func (s *pkcs12) bag(oid string, value *der, it *item) error {
 		err = unsupported("an entry of type", oid)
 	}
 	return err
+}
+
+// decrypt is secret.decrypt for stores that a MAC vouches for.
+func (s *pkcs12) decrypt(algorithm *der, ciphertext []byte) ([]byte, error) {
+	if !s.verified {
+		return nil, errors.New("the store is encrypted and has no MAC: nothing shows whether it is whole; write it anew with one")
+	}
+	return s.secret.decrypt(algorithm, ciphertext)
 }
 
 // certBag returns the certificate of a CertBag (RFC 7292 §4.2.3).

@@ -74,15 +74,21 @@ const (
 
 // derContents returns what comes after the header of the outermost SEQUENCE; false for what is no DER, nor BER.
 func derContents(data []byte) ([]byte, bool) {
-	if len(data) < 2 || data[0] != tagSequence || data[1] < 0x80 && int(data[1])+2 != len(data) {
-		return nil, false // a text may begin with "0" and any character
+	if len(data) < 3 || data[0] != tagSequence {
+		return nil, false
 	}
 	header := 2
 	if data[1] > 0x80 {
 		header += int(data[1] & 0x7f)
 	}
 	contents := data[min(header, len(data)):]
-	return contents, len(contents) > 0 && (contents[0] == tagSequence || contents[0] == tagInteger || contents[0] == tagOID)
+	switch {
+	case len(contents) == 0:
+		return nil, false
+	case data[1] < 0x80 && int(data[1]) != len(contents): // "000 certificates" is a text, but none has a control character
+		return contents, contents[0] == tagInteger && int(data[1]) < len(contents)
+	}
+	return contents, contents[0] == tagSequence || contents[0] == tagInteger || contents[0] == tagOID
 }
 
 // refuseOthers refuses what is not PEM, saying what it is.
