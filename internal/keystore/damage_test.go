@@ -201,7 +201,7 @@ func TestStoresThatAreNotWhatTheyShouldBeAreExplained(t *testing.T) {
 		{"a cipher that nobody uses", export("camellia.p12", secretPassword, "-certpbe", "CAMELLIA-128-CBC"), "the cipher 1.2.392.200011.61.1.1.1.2 is not supported"},
 		{"a MAC of MD5", export("md5.p12", secretPassword, "-macalg", "md5"), "the MAC algorithm 1.2.840.113549.2.5 is not supported"},
 		{"a password without a MAC", export("nomac.p12", secretPassword, "-nomac"), "the store has no MAC, so its password protects nothing"},
-		{"firefox", append([]byte{0x30, 0x80, 2, 1, 3, 0x30, 0x80}, make([]byte, 100)...), "BER with indefinite lengths, as Firefox and Bouncy Castle write it"},
+		{"firefox", append([]byte{0x30, 0x80, 2, 1, 3, 0x30, 0x80}, make([]byte, 100)...), "BER with indefinite lengths, as Firefox, EJBCA and Bouncy Castle write it"},
 		{"JCEKS", []byte("\xce\xce\xce\xce\x00\x00\x00\x02\x00\x00\x00\x00"), "convert it with: keytool -importkeystore -srckeystore FILE -srcstoretype JCEKS -destkeystore FILE.p12 -deststoretype PKCS12"},
 		{"no store at all", []byte("\x00\x01\x02"), "this is neither PEM nor DER, PKCS#12 or JKS"},
 		{"nothing", nil, "the text is empty"},

@@ -20,9 +20,9 @@ const (
 	tagImplicit0   = 0x80
 )
 
-// errIndefinite is about what NSS (Firefox) and Bouncy Castle write. OpenSSL, Java, Windows and Go write DER, and one
-// reading of a file that says whom to trust is enough.
-var errIndefinite = errors.New("this is BER with indefinite lengths, as Firefox and Bouncy Castle write it, not DER: write it anew with openssl or keytool")
+// errIndefinite is about what NSS (Firefox), Bouncy Castle and what is built on it (EJBCA) write. OpenSSL, Java, Windows and
+// Go write DER, and one reading of a file that says whom to trust is enough.
+var errIndefinite = errors.New("this is BER with indefinite lengths, as Firefox, EJBCA and Bouncy Castle write it, not DER: write it anew with openssl or keytool")
 
 // der walks over DER (X.690 §10). The first error stays, in all readers that come from one; after it nothing is read.
 type der struct {
