@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/identity"
+	"sallyport/internal/testpki"
 )
 
 // tool runs a tool in a folder; pkg is the Debian package that has it.
@@ -216,4 +217,30 @@ func TestServePartialNeverToleratesAnAliasThatIsNotFound(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `has the alias "partner-a": there are none`) {
 		t.Errorf("Load() with ServePartial = %v", err)
 	}
+}
+
+// The line break at the end of a secret's file is not a part of it; a key in DER may end in the same byte.
+func TestAKeyInDERKeepsItsLastByte(t *testing.T) {
+	t.Parallel()
+	dir := pkiDir(t)
+	pki := filepath.Join(dir, "pki")
+	for range 20_000 {
+		e := testpki.NewSelfSigned(t, testpki.Options{})
+		der, err := x509.MarshalPKCS8PrivateKey(e.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if der[len(der)-1] != '\n' {
+			continue
+		}
+		e.Write(t, pki, "server")
+		if err := os.WriteFile(filepath.Join(pki, "server.key"), der, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Load(write(t, dir, "sallyport.yaml", minimal), config.Options{}); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Fatal("no key ends in a line break")
 }
