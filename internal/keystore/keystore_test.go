@@ -73,6 +73,7 @@ func TestParsePEMToleratesHowTextsArePasted(t *testing.T) {
 		"no line break at last": bytes.TrimSpace(plain),
 		"empty lines":           bytes.ReplaceAll(plain, []byte("\n"), []byte("\n\n")),
 		"text around it":        slices.Concat([]byte("subject=CN=x\n- a list\n--\n"), plain, []byte("\n---\nBEGIN the day\n")),
+		"a text like DER":       slices.Concat([]byte("000 certificates\n"), plain),
 		"one long line":         []byte("-----BEGIN CERTIFICATE-----\n" + base64.StdEncoding.EncodeToString(leaf.Cert.Raw) + "\n-----END CERTIFICATE-----"),
 	} {
 		bundle, err := keystore.ParsePEM(text)
@@ -161,6 +162,7 @@ func TestParsePEMSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"a key under the wrong label", string(block("RSA PRIVATE KEY", sec1)), "does not hold a valid PKCS#1 key"},
 		{"another key under the wrong label", string(block("EC PRIVATE KEY", pkcs8)), "does not hold a valid SEC 1 key"},
 		{"a key that is none", string(block("PRIVATE KEY", []byte(marker))), "does not hold a valid PKCS#8 key"},
+		{"a byte after the key", string(block("PRIVATE KEY", append(slices.Clone(pkcs8), 0))), "does not hold a valid PKCS#8 key"},
 		{"a key that cannot sign", string(block("PRIVATE KEY", x25519)), "cannot sign"},
 		{"an encrypted key", string(block("ENCRYPTED PRIVATE KEY", []byte{0x30, 0})), "openssl pkey"},
 		{"an encrypted key of the old kind", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n" + marker + "\n-----END RSA PRIVATE KEY-----\n", "openssl pkey"},
