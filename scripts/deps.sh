@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 # tool:package
-tools='make:make gcc:gcc curl:curl openssl:openssl nginx:nginx'
+tools='make:make gcc:gcc curl:curl openssl:openssl nginx:nginx keytool:default-jre-headless'
 
 # missing prints the packages that are missing, one a line, and says why on standard error.
 missing() {

@@ -77,7 +77,7 @@ the same token has to be in the environment here. What was presented is judged a
 	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
 	f.StringVarP(&path, "config", "c", "", "configuration: a file or a directory")
-	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM, the leaf first, intermediates after it")
+	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM or DER, the leaf first, intermediates after it, or a key store\n(its password in SALLYPORT_PASSWORD)")
 	f.StringVar(&q.Listener, "listener", "", "the listener's name; by default the one that has the URL's port")
 	f.StringVar(&q.Method, "method", "GET", "the HTTP method")
 	f.StringVar(&q.Host, "host", "", "the Host field, where it differs from the URL's host")
@@ -152,7 +152,8 @@ func explain(path string, q judge.Question) (*judge.Explanation, error) {
 	return checked.Snapshot.Rules().Explain(q, clock.Now())
 }
 
-// certificates reads a PEM file; no name means no certificate.
+// certificates reads a file of any format that package keystore knows; no name means no certificate. Of a key store the
+// certificate of its only private key comes first. Its password is in SALLYPORT_PASSWORD.
 func certificates(name string) ([]*x509.Certificate, error) {
 	if name == "" {
 		return nil, nil
@@ -161,14 +162,34 @@ func certificates(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := keystore.ParsePEM(data)
+	bundle, err := keystore.Parse(data, os.Getenv(passwordVariable))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(bundle.Entries) > 0 && len(bundle.Keys) == 1 {
+		return ownChain(bundle)
 	}
 	if len(bundle.Certificates) == 0 {
 		return nil, fmt.Errorf("%s: there is no certificate in it", name)
 	}
 	return bundle.Certificates, nil
+}
+
+// ownChain is what the holder of a key store's private key presents.
+func ownChain(bundle *keystore.Bundle) ([]*x509.Certificate, error) {
+	credential, err := keystore.Credential(bundle.Certificates, bundle.Keys[0])
+	if err != nil {
+		return nil, err
+	}
+	var chain []*x509.Certificate
+	for _, der := range credential.Certificate {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, cert)
+	}
+	return chain, nil
 }
 
 // moment parses a time; no text means the zero time.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -109,19 +108,21 @@ func inspectFiles(names []string, passwordFile string, stdin io.Reader, at time.
 	return files, nil
 }
 
-// parseAny reads a file of any format that this build knows.
-func parseAny(data []byte, _ string) (*inspect.File, error) {
-	found := &inspect.File{Format: "pem"}
-	if cert, err := x509.ParseCertificate(data); err == nil {
-		found.Format, found.Certificates = "der", []*x509.Certificate{cert}
-		return found, nil
-	}
-	bundle, err := keystore.ParsePEM(data)
+// parseAny reads a file of any format that package keystore knows.
+func parseAny(data []byte, password string) (*inspect.File, error) {
+	bundle, err := keystore.Parse(data, password)
 	if err != nil {
 		return nil, err
 	}
-	found.Certificates = bundle.Certificates
-	found.Keys = publicKeys(bundle.Keys)
+	words := map[keystore.Format]string{
+		keystore.FormatPEM: "pem", keystore.FormatDER: "der", keystore.FormatPKCS12: "pkcs12", keystore.FormatJKS: "jks",
+	}
+	found := &inspect.File{Format: words[bundle.Format], Certificates: bundle.Certificates, Keys: publicKeys(bundle.Keys)}
+	for _, e := range bundle.Entries {
+		if e.Alias != "" && e.Certificate != nil {
+			found.Aliases = append(found.Aliases, inspect.Alias{Name: e.Alias, Certificate: e.Certificate})
+		}
+	}
 	return found, nil
 }
 

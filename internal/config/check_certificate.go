@@ -122,11 +122,11 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 	if given(&m.Match) && !given(&m.Subject) && !given(&m.Issuer) && !l.damaged[m] {
 		l.shape(&m.Match, "match says how subject and issuer are compared, and neither is given")
 	}
-	const notBuilt = "certificates in the store and entries of key stores are not built yet: use sha256"
-	for _, k := range []choice{{"alias", &m.Alias}, {"certificate", &m.Certificate}} {
-		if given(k.field) {
-			l.shape(k.field, "%s: %s", k.key, notBuilt)
-		}
+	if m.Alias != "" {
+		l.aliased = append(l.aliased, m)
+	}
+	if given(&m.Certificate) {
+		l.shape(&m.Certificate, "certificate: certificates in the store are not built yet: use sha256")
 	}
 	if given(&m.SHA1) && m.SHA1 != nil {
 		l.note(&m.SHA1, "SHA-1 can be forged with effort: prefer sha256")

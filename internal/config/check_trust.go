@@ -5,12 +5,10 @@ import (
 	"strings"
 )
 
-const keyStoresNotBuilt = "key stores (pkcs12, jks) are not built yet: give PEM files"
-
 func (l *loader) checkCredential(c *Credential) {
 	given := l.doc.source.given
 	if given(&c.PKCS12) {
-		l.shape(&c.PKCS12, keyStoresNotBuilt)
+		l.checkKeyStore(c.PKCS12)
 		for _, k := range []choice{{"certificate", &c.Certificate}, {"private_key", &c.PrivateKey}} {
 			if given(k.field) {
 				l.shape(k.field, "pkcs12 holds both certificate and key: remove %s", k.key)
@@ -52,15 +50,27 @@ func (l *loader) checkCertificateRef(r *CertificateRef) {
 		l.shape(r, "certificates in the store are not built yet: give a file")
 		return
 	}
-	if given(&r.PKCS12) || given(&r.JKS) {
-		l.shape(r, keyStoresNotBuilt)
-		return
-	}
+	store := r.keyStore()
+	l.checkKeyStore(store)
+	l.checkSecret(r.Password)
 	for _, k := range []choice{{"alias", &r.Alias}, {"password", &r.Password}} {
-		if given(k.field) {
+		switch {
+		case !given(k.field):
+		case store == nil && !given(&r.PKCS12) && !given(&r.JKS):
 			l.shape(k.field, "%s belongs to a key store (pkcs12, jks)", k.key)
+		case store != nil && k.key == "alias" && given(&store.Alias), store != nil && k.key == "password" && given(&store.Password):
+			l.shape(k.field, "%s is already given beside the key store's file", k.key)
 		}
 	}
+}
+
+// checkKeyStore checks a reference to a key store; nil is one that is missing or could not be decoded.
+func (l *loader) checkKeyStore(k *KeyStoreRef) {
+	if k == nil {
+		return
+	}
+	l.need(k, &k.File, "a key store needs a file")
+	l.checkSecret(k.Password)
 }
 
 func (l *loader) checkTrustStore(s *TrustStore) {
@@ -71,9 +81,8 @@ func (l *loader) checkTrustStore(s *TrustStore) {
 			choice{"pkcs12", &a.PKCS12}, choice{"jks", &a.JKS}) {
 			continue
 		}
-		if l.doc.source.given(&a.PKCS12) || l.doc.source.given(&a.JKS) {
-			l.shape(a, keyStoresNotBuilt)
-		}
+		l.checkKeyStore(a.PKCS12)
+		l.checkKeyStore(a.JKS)
 		l.checkCertificateRef(a.Certificate)
 	}
 	if s.MaxDepth != nil && (*s.MaxDepth < 0 || *s.MaxDepth > 100) {

@@ -82,10 +82,19 @@ func corpusDir(t testing.TB) string {
 	write("both.pem", 0o600, read("server.pem"), read("server.key"))
 	write("notes.txt", 0o600, []byte("These are not the certificates you are looking for.\n"))
 	write("ca.p12", 0o600, read("server.p12"))
+	block, _ := pem.Decode(read("ca.pem"))
+	write("ca.der", 0o600, block.Bytes)
+	block, _ = pem.Decode(read("server.key"))
+	write("server.key.der", 0o600, block.Bytes)
+	write("password", 0o600, []byte("changeit\n"))
+	makeKeyStores(t, filepath.Join(dir, "pki"))
 	return dir
 }
 
 func corpusEnv(name string) (string, bool) {
+	if name == "STORE_PASSWORD" {
+		return "changeit", true
+	}
 	if name == "EMPTY" {
 		return " \n", true
 	}

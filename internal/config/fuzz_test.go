@@ -122,7 +122,8 @@ func FuzzSecretsStaySecret(f *testing.F) {
 		}
 		for _, place := range []string{
 			"keys:\n  - name: k\n    apis: [a]\n    secret: ", "credentials:\n  - name: c\n    certificate: {file: pki/server.pem}\n    private_key: ",
-			"credentials:\n  - name: c\n    pkcs12:\n      file: x\n      password: ",
+			"credentials:\n  - name: c\n    pkcs12:\n      file: x\n      password: ", "credentials:\n  - name: c\n    pkcs12:\n      file: pki/server.p12\n      password: ",
+			"trust_stores:\n  - name: t\n    anchors:\n      - certificate:\n          pkcs12: pki/truststore.p12\n          alias: a\n          password: ",
 		} {
 			if !staysInside(place, value) {
 				continue

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,17 +17,13 @@ import (
 
 const maxSecretSize = 1 << 20
 
-// pemFile is a file that was read, for all who name it.
-type pemFile struct {
-	bundle *keystore.Bundle
-	err    error
-}
-
 // resolver reads what the document names.
 type resolver struct {
 	*loader
 	now   time.Time
-	files map[string]pemFile
+	files map[fileUse]parsedFile
+
+	aliases map[string][]identity.SHA256 // what the entries of trust stores are called, in lower case
 }
 
 // damage is what is broken, by name, with the error that says why. References to names that do not exist are not in it.
@@ -36,7 +33,7 @@ type damage struct {
 
 // resolve reads the files and environment variables that the document names.
 func (l *loader) resolve() {
-	r := &resolver{loader: l, now: time.Now(), files: map[string]pemFile{}}
+	r := &resolver{loader: l, now: time.Now(), files: map[fileUse]parsedFile{}, aliases: map[string][]identity.SHA256{}}
 	l.lost = damage{stores: map[string]error{}, credentials: map[string]error{}}
 	served := l.servedCredentials()
 	for i := range l.doc.Credentials {
@@ -63,6 +60,7 @@ func (l *loader) resolve() {
 		}
 	}
 	r.keys()
+	r.matchers()
 	l.noteServed(served)
 }
 
@@ -92,31 +90,45 @@ func (r *resolver) fault(at any, kind Kind, format string, args ...any) error {
 }
 
 func (r *resolver) credential(c *Credential, kind Kind) error {
-	if c.Certificate == nil || c.PrivateKey == nil {
-		return nil // reported already
+	var pair *tls.Certificate
+	var err error
+	var at any = c.Certificate
+	switch {
+	case c.PKCS12 != nil:
+		at = &c.PKCS12.File
+		pair, err = r.keyStoreCredential(c.PKCS12, kind)
+	case c.Certificate != nil && c.PrivateKey != nil:
+		pair, err = r.pemCredential(c, kind)
 	}
-	certs, _, certErr := r.reference(c.Certificate, r.locate(c.Certificate), kind) // a key beside the certificates is usual, and not used
-	keyErr := r.secret(c.PrivateKey, kind)
-	if err := errors.Join(certErr, keyErr); err != nil || certs == nil || c.PrivateKey.value == nil {
-		return err
+	if c.Resolved = pair; pair != nil {
+		r.noteValidity(at, "the certificate of the credential "+quote(c.Name), pair.Leaf)
 	}
-	c.Certificate.Certificates = certs
-	key, err := keystore.ParsePEM(c.PrivateKey.value.bytes)
+	return err
+}
+
+// pemCredential puts a certificate and a private key together that have two references. Without a credential or an error,
+// a mistake was reported before.
+func (r *resolver) pemCredential(c *Credential, kind Kind) (*tls.Certificate, error) {
+	found, certErr := r.reference(c.Certificate, r.locate(c.Certificate), kind) // a key beside the certificates is usual, and not used
+	keyErr := r.binarySecret(c.PrivateKey, kind)
+	if err := errors.Join(certErr, keyErr); err != nil || found.certificates == nil || c.PrivateKey.value == nil {
+		return nil, err
+	}
+	c.Certificate.Certificates = found.certificates
+	key, err := parseFile(c.PrivateKey.value.bytes, keystore.FormatPEM, "")
 	switch {
 	case err != nil:
-		return r.fault(c.PrivateKey, kind, "the private key: %s", oneLine(err.Error()))
+		return nil, r.fault(c.PrivateKey, kind, "the private key: %s", oneLine(err.Error()))
 	case len(key.Keys) == 0:
-		return r.fault(c.PrivateKey, kind, "there is no private key here, but a certificate")
+		return nil, r.fault(c.PrivateKey, kind, "there is no private key here, but a certificate")
 	case len(key.Keys) > 1:
-		return r.fault(c.PrivateKey, kind, "there are %d private keys here: one is needed", len(key.Keys))
+		return nil, r.fault(c.PrivateKey, kind, "there are %d private keys here: one is needed", len(key.Keys))
 	}
-	pair, err := keystore.Credential(certs, key.Keys[0])
+	pair, err := keystore.Credential(found.certificates, key.Keys[0])
 	if err != nil {
-		return r.fault(c.PrivateKey, kind, "%s", oneLine(err.Error()))
+		return nil, r.fault(c.PrivateKey, kind, "%s", oneLine(err.Error()))
 	}
-	c.Resolved = pair
-	r.noteValidity(c.Certificate, "the certificate of the credential "+quote(c.Name), pair.Leaf)
-	return nil
+	return pair, nil
 }
 
 func (r *resolver) noteValidity(at any, what string, cert *x509.Certificate) {
@@ -140,14 +152,18 @@ func (r *resolver) trustStore(s *TrustStore) error {
 			ref, at = &CertificateRef{File: a.File}, &a.File
 		case a.PEM != "":
 			ref, at = &CertificateRef{PEM: a.PEM}, &a.PEM
+		case a.PKCS12 != nil, a.JKS != nil:
+			ref = &CertificateRef{PKCS12: a.PKCS12, JKS: a.JKS}
+			at = r.locate(ref)
 		case ref != nil:
 			at = r.locate(ref)
 		default:
 			continue // reported already
 		}
-		certs, err := r.public(ref, at, Broken)
-		a.Certificates = certs
-		for _, cert := range certs {
+		m, err := r.public(ref, at, Broken)
+		a.Certificates = m.certificates
+		r.remember(m.entries)
+		for _, cert := range a.Certificates {
 			r.noteValidity(at, "the anchor "+quote(identity.SubjectText(cert)), cert)
 		}
 		errs = append(errs, err)
@@ -167,69 +183,6 @@ func (r *resolver) trustStore(s *TrustStore) error {
 	return errors.Join(errs...)
 }
 
-// reference returns the certificates that a reference means and the private keys beside them. Without certificates or an
-// error, a mistake was reported before.
-func (r *resolver) reference(ref *CertificateRef, at any, kind Kind) (certs []*x509.Certificate, keys int, err error) {
-	var bundle *keystore.Bundle
-	switch {
-	case ref.File != "":
-		bundle, err = r.file(at, ref.File, kind)
-	case ref.PEM != "":
-		bundle, err = r.pem(at, ref.PEM, kind)
-	}
-	if err != nil || bundle == nil {
-		return nil, 0, err
-	}
-	if len(bundle.Certificates) == 0 {
-		return nil, 0, r.fault(at, kind, "there is no certificate here, but a private key")
-	}
-	return bundle.Certificates, len(bundle.Keys), nil
-}
-
-// public is reference for places where a private key has nothing to do.
-func (r *resolver) public(ref *CertificateRef, at any, kind Kind) ([]*x509.Certificate, error) {
-	certs, keys, err := r.reference(ref, at, kind)
-	if err == nil && keys > 0 {
-		return nil, r.fault(at, kind, "there is a private key beside the certificate: only certificates belong here, and the key is not protected as one")
-	}
-	ref.Certificates = certs
-	return certs, err
-}
-
-// locate makes the path of a reference relative to the file that names it, and returns the field that says where the
-// certificates are.
-func (r *resolver) locate(ref *CertificateRef) any {
-	if ref.File == "" {
-		return &ref.PEM
-	}
-	ref.File = r.join(&ref.File, ref.File)
-	return &ref.File
-}
-
-// file reads and parses a PEM file once, whoever names it.
-func (r *resolver) file(at any, path string, kind Kind) (*keystore.Bundle, error) {
-	f, ok := r.files[path]
-	if !ok {
-		var data []byte
-		if data, f.err = r.read(path, keystore.MaxBytes); f.err == nil {
-			f.bundle, f.err = keystore.ParsePEM(data)
-		}
-		r.files[path] = f
-	}
-	if f.err != nil {
-		return nil, r.fault(at, kind, "the file %s: %s", quotePath(path), cause(f.err))
-	}
-	return f.bundle, nil
-}
-
-func (r *resolver) pem(at any, text string, kind Kind) (*keystore.Bundle, error) {
-	bundle, err := keystore.ParsePEM([]byte(text))
-	if err != nil {
-		return nil, r.fault(at, kind, "%s", oneLine(err.Error()))
-	}
-	return bundle, nil
-}
-
 // read reads a regular file that the document names.
 func (r *resolver) read(path string, limit int64) ([]byte, error) {
 	r.doc.source.read(path)
@@ -247,6 +200,15 @@ func cause(err error) string {
 // secret fetches what a secret stands for. People put the secret itself where its name belongs, so errors say what stands
 // there only when it looks like a name.
 func (r *resolver) secret(s *Secret, kind Kind) error {
+	err := r.binarySecret(s, kind)
+	if err == nil && s != nil && s.value != nil && s.File != "" {
+		s.value = &hidden{bytes.TrimRight(s.value.bytes, "\r\n")}
+	}
+	return err
+}
+
+// binarySecret is secret for what may be no text: a line break at the end of a file is not taken away.
+func (r *resolver) binarySecret(s *Secret, kind Kind) error {
 	var found []byte
 	switch {
 	case s == nil || s.value != nil:
@@ -272,7 +234,6 @@ func (r *resolver) secret(s *Secret, kind Kind) error {
 		if info, err := os.Stat(s.File); err == nil && info.Mode().Perm()&0o004 != 0 {
 			r.note(&s.File, "everybody on this machine can read the file that is named here: chmod o-r")
 		}
-		found = bytes.TrimRight(found, "\r\n")
 	default:
 		return nil // reported already
 	}
@@ -291,8 +252,8 @@ func (r *resolver) keys() {
 		k := &r.doc.Keys[i]
 		for n := range k.Certificates {
 			ref := &k.Certificates[n]
-			certs, _ := r.public(ref, r.locate(ref), Shape)
-			for _, c := range certs {
+			m, _ := r.public(ref, r.locate(ref), Shape)
+			for _, c := range m.certificates {
 				id := identity.Thumbprint(c)
 				if first, ok := certificates[id]; ok {
 					r.shape(ref, "the certificate %s already stands in for a key at %s", id, first)

@@ -251,8 +251,9 @@ type Matcher struct {
 	SHA1 *identity.SHA1 `yaml:"sha1" choice:"some"`
 	// SHA-256 of the public key, in hex or base64.
 	SPKISHA256 *identity.SHA256 `yaml:"spki_sha256" choice:"some"`
-	// Name of an entry of a key store, an anchor or a stored certificate; it means exactly that certificate.
-	Alias string `yaml:"alias" choice:"some" unbuilt:"*"`
+	// Name of an entry of a key store that a trust store is made of; it means exactly that certificate. Upper and lower
+	// case are the same.
+	Alias string `yaml:"alias" choice:"some"`
 	// Id of a stored certificate.
 	Certificate string `yaml:"certificate" choice:"some" unbuilt:"*"`
 	// Pattern for the subject, such as `CN=*,O=Acme,*`; see `match`.
@@ -292,6 +293,7 @@ type Matcher struct {
 type MatcherPatterns struct {
 	Subject, Issuer                 *identity.Pattern
 	CommonName                      *identity.Glob
+	Alias                           *identity.SHA256 // the thumbprint of the certificate that Alias names
 	Serial                          *identity.Serial
 	SANDNS, SANURI, SANEmail, SANIP *identity.SANPattern
 }

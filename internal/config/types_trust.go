@@ -14,7 +14,7 @@ type Credential struct {
 	// The private key. It goes with `certificate`.
 	PrivateKey *Secret `yaml:"private_key" with:"certificate"`
 	// A file that holds both.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one"`
 
 	// Resolved is the credential itself; nil when the reference is broken.
 	Resolved *tls.Certificate `yaml:"-"`
@@ -24,7 +24,7 @@ type Credential struct {
 // `-----BEGIN` is PEM, 64 hex digits are an id, what has a slash or a dot is a path, and any other word, also with
 // `@version`, is the name of a stored certificate.
 type CertificateRef struct {
-	// Path of a PEM file, relative to the file that names it.
+	// Path of a PEM or DER file, relative to the file that names it.
 	File string `yaml:"file" choice:"one"`
 	// Id of a stored certificate.
 	ID string `yaml:"id" choice:"one" unbuilt:"*"`
@@ -33,10 +33,10 @@ type CertificateRef struct {
 	// The PEM text itself.
 	PEM string `yaml:"pem" choice:"one"`
 	// PKCS#12 file.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one"`
 	// Java key store.
-	JKS *KeyStoreRef `yaml:"jks" choice:"one" unbuilt:"*"`
-	// Picks one entry of the key store.
+	JKS *KeyStoreRef `yaml:"jks" choice:"one"`
+	// Picks one entry of the key store; absent means every certificate in it. Upper and lower case are the same.
 	Alias string `yaml:"alias" with:"pkcs12 jks"`
 	// Opens the key store: a text, `{env: NAME}` or `{file: path}`.
 	Password *Secret `yaml:"password,text" with:"pkcs12 jks"`
@@ -48,10 +48,11 @@ type CertificateRef struct {
 // KeyStoreRef is a PKCS#12 or JKS file: a path, or a mapping with its password.
 type KeyStoreRef struct {
 	// Path, relative to the file that names it.
-	File string `yaml:"file"`
-	// Opens the store: a text, `{env: NAME}` or `{file: path}`.
+	File string `yaml:"file" need:"yes"`
+	// Opens the store: a text, `{env: NAME}` or `{file: path}`; absent is the empty password.
 	Password *Secret `yaml:"password,text"`
-	// Picks one entry.
+	// Picks one entry; absent means every certificate or, of a credential, the only private key. Upper and lower case are the
+	// same.
 	Alias string `yaml:"alias"`
 }
 
@@ -89,16 +90,16 @@ type TrustStore struct {
 // Anchor is a file or text with one or more certificates; a text alone is a reference to certificates. A CA certificate
 // stands for everybody below it unless `pin` is true; any other certificate is a pin: exactly that one.
 type Anchor struct {
-	// Path of a PEM file, relative to the file that names it.
+	// Path of a PEM or DER file, relative to the file that names it.
 	File string `yaml:"file" choice:"one"`
 	// Reference to a certificate.
 	Certificate *CertificateRef `yaml:"certificate" choice:"one"`
 	// The PEM text itself.
 	PEM string `yaml:"pem" choice:"one"`
 	// PKCS#12 trust store.
-	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one" unbuilt:"*"`
+	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one"`
 	// Java trust store.
-	JKS *KeyStoreRef `yaml:"jks" choice:"one" unbuilt:"*"`
+	JKS *KeyStoreRef `yaml:"jks" choice:"one"`
 	// Makes every certificate of the source a pin, CAs included.
 	Pin bool `yaml:"pin" default:"false"`
 

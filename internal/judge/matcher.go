@@ -46,6 +46,8 @@ func (l *matchList) index(i int) {
 	switch fields := countFields(m); {
 	case fields == 1 && m.SHA256 != nil:
 		put(&l.sha256, *m.SHA256, i)
+	case fields == 1 && m.Parsed.Alias != nil:
+		put(&l.sha256, *m.Parsed.Alias, i)
 	case fields == 1 && m.SHA1 != nil:
 		put(&l.sha1, *m.SHA1, i)
 	case fields == 1 && m.SPKISHA256 != nil:
@@ -134,7 +136,7 @@ func (l *matchList) find(id *identity.Identity) int {
 // matches reports whether every given field of an entry holds. An entry with a field that this build does not judge
 // matches nothing in an allow list; such documents are refused before they run (Unbuilt).
 func (l *matchList) matches(m *config.Matcher, id *identity.Identity) bool {
-	if m.Alias != "" || m.Certificate != "" || m.PolicyOID != "" || m.Expression != "" {
+	if m.Alias != "" && m.Parsed.Alias == nil || m.Certificate != "" || m.PolicyOID != "" || m.Expression != "" {
 		return false
 	}
 	return countFields(m) > 0 && l.thumbprintsMatch(m, id) && l.namesMatch(m, id)
@@ -146,8 +148,11 @@ func (l *matchList) thumbprintsMatch(m *config.Matcher, id *identity.Identity) b
 	if m.SPKISHA256 != nil && *m.SPKISHA256 != id.SPKI() || m.Parsed.Serial != nil && !m.Parsed.Serial.Equal(id.Serial()) {
 		return false
 	}
-	if m.SHA256 != nil && *m.SHA256 != id.SHA256() {
-		if twin, ok := id.TwinSHA256(); !l.deny || !ok || *m.SHA256 != twin {
+	for _, want := range [...]*identity.SHA256{m.SHA256, m.Parsed.Alias} {
+		if want == nil || *want == id.SHA256() {
+			continue
+		}
+		if twin, ok := id.TwinSHA256(); !l.deny || !ok || *want != twin {
 			return false
 		}
 	}

@@ -65,6 +65,10 @@ func fieldsOf(m *config.Matcher) []field {
 	if m.SHA256 != nil {
 		add("sha256", m.SHA256.String(), config.Matcher{SHA256: m.SHA256}, func(id *identity.Identity) string { return id.SHA256().String() })
 	}
+	if p.Alias != nil {
+		alone := config.Matcher{Alias: m.Alias, Parsed: config.MatcherPatterns{Alias: p.Alias}}
+		add("alias", m.Alias+" (sha256 "+p.Alias.String()+")", alone, func(id *identity.Identity) string { return id.SHA256().String() })
+	}
 	if m.SHA1 != nil {
 		add("sha1", m.SHA1.String(), config.Matcher{SHA1: m.SHA1}, func(id *identity.Identity) string { return id.SHA1().String() })
 	}

@@ -25,26 +25,39 @@ func Credential(certs []*x509.Certificate, key crypto.Signer) (*tls.Certificate,
 	if len(certs) == 0 {
 		return nil, errors.New("no certificate")
 	}
-	public, ok := key.Public().(interface{ Equal(x crypto.PublicKey) bool })
-	if !ok {
+	if _, ok := key.Public().(equaler); !ok {
 		return nil, fmt.Errorf("private key with a public key of type %T cannot be used", key.Public())
 	}
-	at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) })
+	at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return belongs(key, c) })
 	if at < 0 {
 		return nil, mismatch(certs, key)
 	}
+	checks := maxSignatureChecks
 	credential := &tls.Certificate{PrivateKey: key, Leaf: certs[at]}
-	for _, c := range path(certs[at], certs) {
+	for _, c := range path(certs[at], certs, &checks) {
 		credential.Certificate = append(credential.Certificate, c.Raw)
 	}
 	return credential, nil
 }
 
-// path returns leaf and the issuers above it that are among certs, each once.
-func path(leaf *x509.Certificate, certs []*x509.Certificate) []*x509.Certificate {
+// equaler is what the public keys of the standard library are.
+type equaler interface{ Equal(x crypto.PublicKey) bool }
+
+// belongs reports whether a certificate has the public key of a private one.
+func belongs(key crypto.Signer, cert *x509.Certificate) bool {
+	public, ok := key.Public().(equaler)
+	return ok && public.Equal(cert.PublicKey)
+}
+
+// maxSignatureChecks bounds the search for issuers where many certificates have the same name.
+const maxSignatureChecks = 1000
+
+// path returns leaf and the issuers above it that are among certs, each once. It ends where checks, the number of
+// signatures that may be checked, is used up.
+func path(leaf *x509.Certificate, certs []*x509.Certificate, checks *int) []*x509.Certificate {
 	found := []*x509.Certificate{leaf}
 	for child := leaf; !bytes.Equal(child.RawIssuer, child.RawSubject); {
-		at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return issued(c, child) && !slices.Contains(found, c) })
+		at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return issued(c, child, checks) && !slices.Contains(found, c) })
 		if at < 0 {
 			break
 		}
@@ -56,10 +69,11 @@ func path(leaf *x509.Certificate, certs []*x509.Certificate) []*x509.Certificate
 
 // issued reports whether parent issued child. A signature that Go refuses to check for its age counts when the key
 // identifiers agree: what the other side makes of it is not for us to say.
-func issued(parent, child *x509.Certificate) bool {
-	if !bytes.Equal(child.RawIssuer, parent.RawSubject) {
+func issued(parent, child *x509.Certificate, checks *int) bool {
+	if !bytes.Equal(child.RawIssuer, parent.RawSubject) || *checks == 0 {
 		return false
 	}
+	*checks--
 	err := child.CheckSignatureFrom(parent)
 	if _, old := errors.AsType[x509.InsecureAlgorithmError](err); old {
 		return len(child.AuthorityKeyId) > 0 && bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId)

@@ -1,11 +1,13 @@
-// Package keystore turns the text of certificate and key files into parsed certificates and private keys. It owns what
-// is accepted as PEM (RFC 7468, with the private keys of RFC 5208, RFC 5915 and RFC 8017), the limits on it, and which
-// leaf a private key belongs to. It never reads a file, never decides whether a certificate is trusted, and never puts
-// key material into an error.
+// Package keystore turns the contents of certificate and key files into parsed certificates and private keys: PEM (RFC
+// 7468, with the private keys of RFC 5208, RFC 5915 and RFC 8017), DER (RFC 5280, RFC 5652 for bundles), PKCS#12 (RFC
+// 7292, RFC 8018, RFC 9579) and Java's JKS. It owns what is accepted of them, the limits, the names of their entries, and
+// which leaf a private key belongs to. It never reads a file, never decides whether a certificate is trusted, and never
+// puts key material or a password into an error.
 //
-// It is strict: text around the blocks is ignored, but a block that is damaged, unknown or encrypted is an error that
-// says where it is and what to do, because a certificate dropped in silence is an outage or worse. All functions are
-// pure and safe for concurrent use.
+// It is strict. Text around PEM blocks is ignored, but whatever else is damaged, unknown or left over is an error that
+// says where it is and what to do, because a certificate dropped in silence is an outage or worse. PKCS#12 and PKCS#7
+// have to be DER, as OpenSSL, Java, Windows and Go write them, and a key store's integrity is verified before anything in
+// it counts. All functions are pure and safe for concurrent use.
 package keystore
 
 import (
@@ -17,11 +19,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
-// Limits on what ParsePEM accepts.
+// Limits on what is accepted, whatever the format.
 const (
-	// MaxBytes is the largest text.
+	// MaxBytes is the largest file.
 	MaxBytes = 32 << 20
 	// MaxCertificates is the largest number of certificates, duplicates not counted.
 	MaxCertificates = 100_000
@@ -33,23 +37,104 @@ const (
 	MaxKeyBytes = 16 << 10
 )
 
-// Bundle is what a PEM text holds.
+// Bundle is what a file holds: at least one certificate or key.
 type Bundle struct {
-	// Certificates are in the order of the text; a certificate that occurs again is left out.
+	// Format is the file's.
+	Format Format
+	// Certificates are in the order of the file; a certificate that occurs again is left out.
 	Certificates []*x509.Certificate
-	// Keys are the private keys in the order of the text: *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey.
+	// Keys are the private keys in the order of the file: *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey.
 	Keys []crypto.Signer
+	// Entries are those of a key store, in the order of the file. They are nil for PEM and DER, which have none.
+	Entries []Entry
+}
+
+// Entry is one entry of a key store: a private key with its certificate, or a certificate alone.
+type Entry struct {
+	// Alias is the name of the entry as the file has it; empty when it has none, which PKCS#12 allows.
+	Alias string
+	// Certificate is the entry's own; nil for a private key without one, which PKCS#12 allows.
+	Certificate *x509.Certificate
+	// Chain is Certificate and its issuers: as the file has them in JKS, and as far as the file holds them in PKCS#12,
+	// which does not order them. It is nil for an entry without a private key.
+	Chain []*x509.Certificate
+	// Key is the private key; nil for a certificate alone.
+	Key crypto.Signer
+	// TrustedJava says that Java takes the entry for a trusted certificate: any certificate alone in JKS, one that is
+	// marked so in PKCS#12. Other programs than Java do not mark them.
+	TrustedJava bool
+}
+
+// Entry returns the entry with an alias. As in Java, upper and lower case are the same. An alias that no entry has is an
+// error that lists those there are, and so is one that several entries have.
+func (b *Bundle) Entry(alias string) (*Entry, error) {
+	const most = 20
+	var found *Entry
+	var known []string
+	unnamed, matches := 0, 0
+	wanted := strings.ToLower(alias) // what Java compares, which is not strings.EqualFold
+	for i := range b.Entries {
+		e := &b.Entries[i]
+		switch {
+		case e.Alias == "":
+			unnamed++
+		case strings.ToLower(e.Alias) == wanted:
+			found = e
+			matches++
+		case len(known) < most:
+			known = append(known, quoteAlias(e.Alias))
+		default:
+			known = append(known[:most], "and others")
+		}
+	}
+	switch {
+	case matches == 1:
+		return found, nil
+	case matches > 1:
+		return nil, fmt.Errorf("%d entries have the alias %s", matches, quoteAlias(alias))
+	case len(known) == 0:
+		return nil, fmt.Errorf("no entry has the alias %s: none of the %d has one", quoteAlias(alias), unnamed)
+	}
+	return nil, fmt.Errorf("no entry has the alias %s: there are %s", quoteAlias(alias), strings.Join(known, ", "))
+}
+
+// quoteAlias quotes an alias for an error.
+func quoteAlias(alias string) string {
+	const longest = 60
+	if runes := []rune(alias); len(runes) > longest {
+		alias = string(runes[:longest-1]) + "…"
+	}
+	return strconv.Quote(alias)
+}
+
+// Parse recognises the format of a file and reads it. The password is for key stores; PEM and DER have none, and an empty
+// one means that there is none. Encrypted private keys of PEM and DER are refused.
+func Parse(data []byte, password string) (*Bundle, error) {
+	format, err := Recognise(data)
+	if err != nil {
+		return nil, err
+	}
+	switch format {
+	case FormatDER:
+		return parseDER(data)
+	case FormatPKCS12:
+		return parsePKCS12(data, password, MaxRounds)
+	case FormatJKS:
+		return parseJKS(data, password)
+	case FormatPEM:
+	}
+	return ParsePEM(data)
 }
 
 // ParsePEM parses a PEM text. It needs at least one certificate or key. Byte order marks, CRLF and blanks before and
-// after a line are accepted, and so is text outside the blocks, such as openssl's -text output. Parameters of elliptic
-// curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks of other types, encrypted keys,
-// blocks that do not decode or do not end, and binary formats, which it names.
+// after a line are accepted, and so is text outside the blocks, such as openssl's -text output. PKCS#7 bundles give their
+// certificates; parameters of elliptic curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks
+// of other types, encrypted keys, blocks that do not decode or do not end, and binary formats, which it names.
 func ParsePEM(data []byte) (*Bundle, error) {
-	if err := recognise(data); err != nil {
+	if err := refuseOthers(data); err != nil {
 		return nil, err
 	}
-	c := collector{bundle: &Bundle{}, seen: map[[32]byte]bool{}}
+	c := newCollector(FormatPEM)
 	s := scanner{rest: data}
 	for number := 1; ; number++ {
 		b, err := s.next()
@@ -69,10 +154,15 @@ func ParsePEM(data []byte) (*Bundle, error) {
 	}
 }
 
-// collector parses blocks into a bundle.
+// collector parses certificates and keys into a bundle, each once.
 type collector struct {
 	bundle *Bundle
-	seen   map[[32]byte]bool // SHA-256 of the DER of what the bundle holds
+	certs  map[[32]byte]*x509.Certificate // by the SHA-256 of their DER
+	keys   map[[32]byte]crypto.Signer
+}
+
+func newCollector(format Format) collector {
+	return collector{bundle: &Bundle{Format: format}, certs: map[[32]byte]*x509.Certificate{}, keys: map[[32]byte]crypto.Signer{}}
 }
 
 // The labels that ParsePEM reads.
@@ -82,83 +172,84 @@ const (
 	labelPKCS8           = "PRIVATE KEY"
 	labelRSA             = "RSA PRIVATE KEY"
 	labelEC              = "EC PRIVATE KEY"
+	labelPKCS7           = "PKCS7"
+	labelPKCS7Signed     = "PKCS #7 SIGNED DATA"
+	labelCMS             = "CMS"
 )
 
 func (c *collector) add(b *block) error {
+	var err error
 	switch b.label {
 	case labelCertificate, labelCertificateX509:
-		return c.addCertificate(b.der)
+		_, err = c.addCertificate(b.der)
 	case labelPKCS8, labelRSA, labelEC:
-		return c.addKey(b)
-	default: // parameters: the scanner lets nothing else through
-		return nil
+		_, err = c.addKey(b.label, b.der)
+	case labelPKCS7, labelPKCS7Signed, labelCMS:
+		err = c.addPKCS7(b.der)
 	}
+	return err // nil for parameters: the scanner lets nothing else through
 }
 
-func (c *collector) addCertificate(der []byte) error {
+func (c *collector) addCertificate(der []byte) (*x509.Certificate, error) {
 	if len(der) > MaxCertificateBytes {
-		return fmt.Errorf("certificate of %d bytes is larger than %d", len(der), MaxCertificateBytes)
+		return nil, fmt.Errorf("certificate of %d bytes is larger than %d", len(der), MaxCertificateBytes)
 	}
-	if c.known(der) {
-		return nil
+	sum := sha256.Sum256(der)
+	if known := c.certs[sum]; known != nil {
+		return known, nil
 	}
 	if len(c.bundle.Certificates) == MaxCertificates {
-		return fmt.Errorf("more than %d certificates", MaxCertificates)
+		return nil, fmt.Errorf("more than %d certificates", MaxCertificates)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return fmt.Errorf("parse certificate: %w", err)
+		return nil, fmt.Errorf("parse certificate: %w", err)
 	}
+	c.certs[sum] = cert
 	c.bundle.Certificates = append(c.bundle.Certificates, cert)
-	return nil
+	return cert, nil
 }
 
-func (c *collector) addKey(b *block) error {
-	if len(b.der) > MaxKeyBytes {
-		return fmt.Errorf("private key of %d bytes is larger than %d", len(b.der), MaxKeyBytes)
+// addKey adds a private key in the form that a label of PEM stands for.
+func (c *collector) addKey(label string, der []byte) (crypto.Signer, error) {
+	if len(der) > MaxKeyBytes {
+		return nil, fmt.Errorf("private key of %d bytes is larger than %d", len(der), MaxKeyBytes)
 	}
-	if c.known(b.der) {
-		return nil
+	sum := sha256.Sum256(der)
+	if known := c.keys[sum]; known != nil {
+		return known, nil
 	}
 	if len(c.bundle.Keys) == MaxKeys {
-		return fmt.Errorf("more than %d private keys", MaxKeys)
+		return nil, fmt.Errorf("more than %d private keys", MaxKeys)
 	}
-	key, err := parseKey(b)
+	key, err := parseKey(label, der)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	c.keys[sum] = key
 	c.bundle.Keys = append(c.bundle.Keys, key)
-	return nil
-}
-
-// known reports whether the bundle holds der already, and remembers it.
-func (c *collector) known(der []byte) bool {
-	sum := sha256.Sum256(der)
-	if c.seen[sum] {
-		return true
-	}
-	c.seen[sum] = true
-	return false
+	return key, nil
 }
 
 // parseKey parses a private key as its label says. The parsers' errors are not passed on: they might quote the key.
-func parseKey(b *block) (crypto.Signer, error) {
+func parseKey(label string, der []byte) (crypto.Signer, error) {
 	var key any
 	var err error
 	var format string
-	switch b.label {
+	switch label {
 	case labelRSA:
 		format = "PKCS#1"
-		key, err = x509.ParsePKCS1PrivateKey(b.der)
+		key, err = x509.ParsePKCS1PrivateKey(der)
 	case labelEC:
 		format = "SEC 1"
-		key, err = x509.ParseECPrivateKey(b.der)
+		key, err = x509.ParseECPrivateKey(der)
 	default:
 		format = "PKCS#8"
-		key, err = x509.ParsePKCS8PrivateKey(b.der)
+		key, err = x509.ParsePKCS8PrivateKey(der)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("parse private key: the block %q does not hold a valid %s key of a supported kind", b.label, format)
+	header, length, sizeErr := lengthOf(der) // the parsers do not say what follows
+	if err != nil || sizeErr != nil || header+length != len(der) {
+		return nil, fmt.Errorf("parse private key: it does not hold a valid %s key of a supported kind", format)
 	}
 	switch key := key.(type) {
 	case *rsa.PrivateKey:

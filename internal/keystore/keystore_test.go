@@ -73,6 +73,7 @@ func TestParsePEMToleratesHowTextsArePasted(t *testing.T) {
 		"no line break at last": bytes.TrimSpace(plain),
 		"empty lines":           bytes.ReplaceAll(plain, []byte("\n"), []byte("\n\n")),
 		"text around it":        slices.Concat([]byte("subject=CN=x\n- a list\n--\n"), plain, []byte("\n---\nBEGIN the day\n")),
+		"a text like DER":       slices.Concat([]byte("000 certificates\n"), plain),
 		"one long line":         []byte("-----BEGIN CERTIFICATE-----\n" + base64.StdEncoding.EncodeToString(leaf.Cert.Raw) + "\n-----END CERTIFICATE-----"),
 	} {
 		bundle, err := keystore.ParsePEM(text)
@@ -132,7 +133,7 @@ func TestParsePEMSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"cut DER", "\x30\x82", "no PEM block found"},
 		{"a text that begins like DER", "0x30 is not DER\n", "no PEM block found"},
 		{"JKS", "\xfe\xed\xfe\xed\x00\x00\x00\x02", "Java key store (JKS)"},
-		{"JCEKS", "\xce\xce\xce\xce\x00\x00\x00\x02", "Java key store (JCEKS)"},
+		{"JCEKS", "\xce\xce\xce\xce\x00\x00\x00\x02", "Java key store of the kind JCEKS"},
 		{"UTF-16", string(utf16le), "UTF-16"},
 		{"UTF-16 without a mark", string(utf16le[2:]), "UTF-16"},
 		{"BEGIN without END", good + "-----BEGIN CERTIFICATE-----\n" + body, "PEM block 2, line 12: BEGIN CERTIFICATE without an END: the text is cut off"},
@@ -161,6 +162,7 @@ func TestParsePEMSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"a key under the wrong label", string(block("RSA PRIVATE KEY", sec1)), "does not hold a valid PKCS#1 key"},
 		{"another key under the wrong label", string(block("EC PRIVATE KEY", pkcs8)), "does not hold a valid SEC 1 key"},
 		{"a key that is none", string(block("PRIVATE KEY", []byte(marker))), "does not hold a valid PKCS#8 key"},
+		{"a byte after the key", string(block("PRIVATE KEY", append(slices.Clone(pkcs8), 0))), "does not hold a valid PKCS#8 key"},
 		{"a key that cannot sign", string(block("PRIVATE KEY", x25519)), "cannot sign"},
 		{"an encrypted key", string(block("ENCRYPTED PRIVATE KEY", []byte{0x30, 0})), "openssl pkey"},
 		{"an encrypted key of the old kind", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n" + marker + "\n-----END RSA PRIVATE KEY-----\n", "openssl pkey"},
@@ -168,7 +170,7 @@ func TestParsePEMSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"a trusted certificate", string(block("TRUSTED CERTIFICATE", leaf.Cert.Raw)), "TRUSTED CERTIFICATE, OpenSSL's own format"},
 		{"a request", string(block("CERTIFICATE REQUEST", []byte{0x30, 0})), "expected the certificate that the CA returned"},
 		{"a revocation list", string(block("X509 CRL", []byte{0x30, 0})), "revocation list"},
-		{"PKCS#7", string(block("PKCS7", []byte{0x30, 0})), "openssl pkcs7 -print_certs"},
+		{"a PKCS#7 bundle that is none", string(block("PKCS7", []byte{0x30, 0})), "damaged at the PKCS#7 bundle"},
 		{"a public key", string(block("PUBLIC KEY", []byte{0x30, 0})), "without a certificate"},
 		{"an OpenSSH key", string(block("OPENSSH PRIVATE KEY", []byte(marker))), "ssh-keygen"},
 		{"a DSA key", string(block("DSA PRIVATE KEY", []byte(marker))), "expected RSA, ECDSA or Ed25519"},

@@ -171,7 +171,8 @@ var errEncrypted = errors.New("the private key is encrypted: decrypt it with: op
 func acceptable(label string) error {
 	const expected = "expected a certificate or a private key"
 	switch label {
-	case labelCertificate, labelCertificateX509, labelPKCS8, labelRSA, labelEC, "EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS":
+	case labelCertificate, labelCertificateX509, labelPKCS8, labelRSA, labelEC, labelPKCS7, labelPKCS7Signed, labelCMS,
+		"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS":
 		return nil
 	case "ENCRYPTED PRIVATE KEY":
 		return errEncrypted
@@ -181,8 +182,6 @@ func acceptable(label string) error {
 		return errors.New("this is a CERTIFICATE REQUEST, which a CA has yet to sign: expected the certificate that the CA returned")
 	case "X509 CRL":
 		return errors.New("this is an X509 CRL, a revocation list: " + expected)
-	case "PKCS7", "PKCS #7 SIGNED DATA", "CMS":
-		return errors.New("this is a PKCS7 bundle: convert it with: openssl pkcs7 -print_certs -in FILE -out FILE.pem")
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
 		return errors.New("this is a PUBLIC KEY without a certificate: " + expected)
 	case "OPENSSH PRIVATE KEY":

@@ -77,7 +77,7 @@ func rules() []rule {
 		must(`^an API needs an upstream, or a policy`).butNot(hasPolicy),
 		must(`^(an?|the) [A-Za-z ]+ needs (a name|an address|a type|a provider|apis|requests|per|then|a status|anchors|targets|server_names)\b`),
 		must(`^(tls needs credentials|proxy_protocol needs|header needs a (name|value)|api_key needs|authentication needs methods|authenticate needs|revocation needs)`),
-		must(`^a (credential|certificate|secret|plan|key|named value|method|step|revocation list) needs [a-z_]`),
+		must(`^a (credential|certificate|secret|plan|key|named value|method|step|revocation list|key store) needs [a-z_]`),
 		must(`^an (anchor|entry of forward) needs [a-z]`),
 		must(`takes only one of`),
 		must(`^a matcher without a field|^match alone says nothing|^match says how subject and issuer`),
@@ -105,7 +105,9 @@ func rules() []rule {
 		`methods are case-sensitive`, `^a header's (name|value)`, `^the header ".*" belongs to the protocol`, `is not the name of a server`, `without a port`,
 		`^(subject|issuer|common_name|serial|sha1|sha256|spki_sha256|issuer_sha256|san_\w+|an entry of pin_spki_sha256): `, `policy_oid must be`, `is not a URL`,
 		`^a (URL here|target) cannot`, `NUL character`)...)
+	list = append(list, beyond("two mappings at once: the schema looks at one", `is already given beside the key store's file$`)...)
 	return append(list, beyond("a file or variable: the schema opens none",
+		`^no entry (of the trust stores' key stores )?has the alias`, `^the alias ".*" `, `key store`, `PKCS#12`, `password`,
 		`^the file `, `certificate here`, `private key`, `no PEM block`, `^PEM block`, `^the environment variable`, `^the secret is empty`, `^the revocation list`,
 		`not built yet`)...)
 }

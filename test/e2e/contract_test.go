@@ -310,6 +310,10 @@ func (c *cell) handshakeRefused(t *testing.T, from int, got reply) {
 	want := logRecord{
 		Message: "handshake", Level: "INFO", Remote: r.Remote, Listener: c.row.listener, ServerName: c.call("").serverName,
 		ClientSHA256: who.sha256, ClientSubject: who.subject, Decision: "deny", Reason: c.want.reason, Detail: r.Detail,
+		RequestID: r.RequestID,
+	}
+	if len(r.RequestID) != 32 {
+		t.Errorf("request id %q", r.RequestID)
 	}
 	if diff := cmp.Diff(want, *r); diff != "" {
 		t.Errorf("handshake record (-want +got):\n%s", diff)
