@@ -1,8 +1,11 @@
 package museum_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -253,6 +256,17 @@ func newBackend(t *testing.T) *backend {
 	b.server = httptest.NewServer(b)
 	t.Cleanup(b.server.Close)
 	return b
+}
+
+// newBackendOverTLS is another address of a backend, with a certificate; it returns its URL.
+func newBackendOverTLS(t *testing.T, b *backend, credential tls.Certificate) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(b)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{credential}, MinVersion: tls.VersionTLS12}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what is wanted
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func (b *backend) address() string { return b.server.Listener.Addr().String() }

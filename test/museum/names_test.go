@@ -202,7 +202,7 @@ apis:
 		"/open/../orders": "certificate_missing", "/open/%2e%2e/orders": "certificate_missing", "/open/./../orders": "certificate_missing",
 		"/open/%2E./orders": "certificate_missing", "//open/": "", "/orders/open/": "certificate_missing", "/OPEN/": "certificate_missing",
 		"/open/..%2forders": "request_malformed", "/open/..%5corders": "request_malformed", `/open/..\orders`: "request_malformed",
-		"/open;/../orders": "certificate_missing", "/open/;x/../orders": "", "/open/;x/../../orders": "certificate_missing", "/open;x/orders": "certificate_missing", "/open%00/orders": "request_malformed",
+		"/open;/../orders": "certificate_missing", "/open/;x/../orders": "", "/open/;x/../../orders": "certificate_missing", "/open;x/orders": "request_malformed", "/open%00/orders": "request_malformed",
 		"/%6fpen/": "", "/open?/../orders": "", "/orders?/open/": "certificate_missing",
 	} {
 		t.Run(path, func(t *testing.T) {
