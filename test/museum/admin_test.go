@@ -43,7 +43,7 @@ func TestCaddy_TheAdminAPIAnsweredForForeignNames(t *testing.T) {
 	for _, path := range []string{"/livez", "/readyz", "/metrics", "/"} {
 		for _, name := range []string{"evil.test", "evil.test:" + port, "127.0.0.1.evil.test", "localhost.evil.test:" + port, "127.0.0.1@evil.test", ""} {
 			response := ask(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, name))
-			if response.StatusCode != http.StatusMisdirectedRequest {
+			if response.StatusCode < 400 || response.StatusCode >= 500 {
 				t.Errorf("%s for %q: %d", path, name, response.StatusCode)
 			}
 			_ = response.Body.Close()

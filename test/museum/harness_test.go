@@ -4,8 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -56,6 +55,7 @@ type site struct {
 	dir     string
 	backend *backend
 
+	gateways         int             // that were started
 	serverCA         *testpki.Entity // issues the gateway's own certificate, and nobody else's
 	partners, others *testpki.Entity // CAs
 	alice, bob       *testpki.Entity // of partners
@@ -107,11 +107,10 @@ const asking = `
 listeners: [{name: public, address: "127.0.0.1:0", tls: {credentials: [server], client_auth: optional}}]
 `
 
-const documentName = "sallyport.yaml"
-
-func (s *site) document(text string) {
+// document writes a document.
+func (s *site) document(name, text string) {
 	s.t.Helper()
-	s.write(documentName, strings.ReplaceAll(text, "BACKEND", s.backend.address()))
+	s.write(name, strings.ReplaceAll(text, "BACKEND", s.backend.address()))
 }
 
 // command is the program with a subcommand, in the site's folder.
@@ -126,13 +125,15 @@ func (s *site) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// fails runs a document that nobody must be able to run, and returns what the program says. No process may be left that
-// serves it.
-func (s *site) fails(document string, args ...string) string {
+// wrong is the name of documents that nobody must be able to run.
+const wrong = "wrong.yaml"
+
+// fails tries to run such a document, and returns what the program says.
+func (s *site) fails(document string) string {
 	s.t.Helper()
-	s.document(document)
-	validated := run.ToEnd(s.t, s.command("validate", "--config", documentName))
-	ran := run.ToEnd(s.t, s.command(append([]string{"run", "--config", documentName}, args...)...))
+	s.document(wrong, document)
+	validated := run.ToEnd(s.t, s.command("validate", "--config", wrong))
+	ran := run.ToEnd(s.t, s.command("run", "--config", wrong))
 	if validated.Code != 1 || ran.Code != 1 {
 		s.t.Errorf("validate ended with %d and run with %d, want 1: %s%s", validated.Code, ran.Code, validated.Stderr, ran.Stderr)
 	}
@@ -142,17 +143,20 @@ func (s *site) fails(document string, args ...string) string {
 // gateway is the program, serving.
 type gateway struct {
 	*run.Process
-	s       *site
-	address string // of the first listener
-	admin   string // of the admin pages
+	s        *site
+	document string // the name of its file
+	address  string // of the listener
+	admin    string // of the admin pages
 }
 
 // serve runs a document until the test ends.
 func (s *site) serve(document string, args ...string) *gateway {
 	s.t.Helper()
-	s.document(document)
-	cmd := s.command(append([]string{"run", "--config", documentName, "--admin", "127.0.0.1:0"}, args...)...)
-	g := &gateway{Process: run.Start(s.t, cmd), s: s}
+	name := fmt.Sprintf("sallyport-%d.yaml", s.gateways) // each reloads when its own changes
+	s.gateways++
+	s.document(name, document)
+	cmd := s.command(append([]string{"run", "--config", name, "--admin", "127.0.0.1:0"}, args...)...)
+	g := &gateway{Process: run.Start(s.t, cmd), s: s, document: name}
 	g.admin = g.await(0, "the admin pages", message("admin")).Address
 	for _, address := range g.await(0, "the gateway to serve", message("serving")).Listeners {
 		g.address = address
@@ -230,11 +234,14 @@ func (g *gateway) hangup() *record {
 // reload puts another document to work.
 func (g *gateway) reload(document string) {
 	g.s.t.Helper()
-	g.s.document(document)
+	g.s.document(g.document, document)
 	if r := g.hangup(); r.Message != "reloaded" {
 		g.s.t.Fatalf("%s: %s", r.Message, r.Error)
 	}
 }
+
+// requestID is the field that the gateway numbers requests with.
+const requestID = "X-Request-ID"
 
 // seen is a request that reached the backend.
 type seen struct {
@@ -263,7 +270,7 @@ func newBackendOverTLS(t *testing.T, b *backend, credential tls.Certificate) str
 	t.Helper()
 	server := httptest.NewUnstartedServer(b)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{credential}, MinVersion: tls.VersionTLS12}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what is wanted
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug) // refused handshakes are what is wanted
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.URL
@@ -273,7 +280,7 @@ func (b *backend) address() string { return b.server.Listener.Addr().String() }
 
 // ServeHTTP implements http.Handler.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := r.Header.Get("X-Request-Id")
+	id := r.Header.Get(requestID)
 	b.mu.Lock()
 	b.seen = append(b.seen, seen{r, id})
 	b.mu.Unlock()

@@ -180,7 +180,7 @@ func TestTraefik_39aae4167e_TwoOptionsForOneNameBecameTheDefault(t *testing.T) {
 	s := newSite(t)
 	for _, name := range []string{"strict.test", "STRICT.test", "strict.test."} {
 		said := s.fails(strings.Replace(strictAndLax, "apis:", "        - {server_names: ["+quoted(name)+"], client_auth: none}\napis:", 1))
-		if !strings.Contains(said, documentName+":") || !strings.Contains(said, "strict.test") {
+		if !strings.Contains(said, wrong+":") || !strings.Contains(said, "strict.test") {
 			t.Errorf("the mistake is not named: %s", said)
 		}
 	}

@@ -38,13 +38,21 @@ func TestPomerium_JoinedPatternsHadOneBeginningAndOneEnd(t *testing.T) {
 	))
 	for list, c := range [][2][]testpki.Options{
 		{{{Hosts: []string{"a.good.test"}}, {Hosts: []string{"B.GOOD.test"}}}, {
-			{Hosts: []string{"a.good.test.evil.test"}}, {Hosts: []string{"evil-b.good.test"}}, {Hosts: []string{"xa.good.test"}}, {Hosts: []string{"aXgood.test"}},
-			{CommonName: "a.good.test"}, {CommonName: "a.good.test", Hosts: []string{"evil.test"}},
+			{Hosts: []string{"a.good.test.evil.test"}},
+			{Hosts: []string{"evil-b.good.test"}},
+			{Hosts: []string{"xa.good.test"}},
+			{Hosts: []string{"aXgood.test"}},
+			{CommonName: "a.good.test"},
+			{CommonName: "a.good.test", Hosts: []string{"evil.test"}},
 		}},
 		{{{CommonName: "a-1"}, {CommonName: "1-b"}}, {{CommonName: "1-a-1"}, {CommonName: "1-b-1"}, {CommonName: "a-"}, {CommonName: "-b"}, {CommonName: "a"}, {CommonName: "A-1"}}},
 		{{{URIs: []string{"spiffe://good.test/a/x"}}, {URIs: []string{"spiffe://good.test/b"}}}, {
-			{URIs: []string{"spiffe://good.test/a/x/y"}}, {URIs: []string{"spiffe://good.test/bb"}}, {URIs: []string{"spiffe://evil.test/spiffe://good.test/b"}},
-			{URIs: []string{"spiffe://good.test/a/"}}, {URIs: []string{"spiffe://good.test.evil.test/b"}}, {URIs: []string{"http://good.test/b"}},
+			{URIs: []string{"spiffe://good.test/a/x/y"}},
+			{URIs: []string{"spiffe://good.test/bb"}},
+			{URIs: []string{"spiffe://evil.test/spiffe://good.test/b"}},
+			{URIs: []string{"spiffe://good.test/a/"}},
+			{URIs: []string{"spiffe://good.test.evil.test/b"}},
+			{URIs: []string{"http://good.test/b"}},
 		}},
 		{{{Emails: []string{"x@good.test"}}, {Emails: []string{"a@other.test"}}}, {
 			{Emails: []string{"x@sub.good.test"}}, {Emails: []string{"xa@other.test"}}, {Emails: []string{"x@good.test.evil.test"}},
@@ -123,8 +131,14 @@ func TestIngressNginx_TheMatchOfACommonNameHadNoAnchors(t *testing.T) {
 	s := newSite(t)
 	g := s.serve(allowing(`{common_name: partner.a}`, `{subject: "CN=partner.a"}`))
 	for _, n := range []pkix.Name{
-		{CommonName: "xpartner.a"}, {CommonName: "partner.ab"}, {CommonName: "partnerXa"}, {CommonName: "evil", OrganizationalUnit: []string{"CN=partner.a"}},
-		{CommonName: "partner.a\x00evil"}, {ExtraNames: commonNames("partner.a", "root")}, {ExtraNames: commonNames("root", "partner.a")}, {SerialNumber: "partner.a"},
+		{CommonName: "xpartner.a"},
+		{CommonName: "partner.ab"},
+		{CommonName: "partnerXa"},
+		{CommonName: "evil", OrganizationalUnit: []string{"CN=partner.a"}},
+		{CommonName: "partner.a\x00evil"},
+		{ExtraNames: commonNames("partner.a", "root")},
+		{ExtraNames: commonNames("root", "partner.a")},
+		{SerialNumber: "partner.a"},
 	} {
 		v := g.visitor("localhost", s.partners.Leaf(t, testpki.Options{Subject: n}))
 		for _, path := range []string{"0", "1"} {

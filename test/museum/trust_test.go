@@ -50,7 +50,7 @@ func TestCVE_2026_27586_CaddyTrustedTheSystemsRootsForAFileItCouldNotRead(t *tes
 			running := s.serve(ordersAndOpen)
 			running.serves(t, running.visitor("localhost", s.stranger).get("https://localhost/orders/"))
 			spoil(s)
-			if said := s.fails(ordersAndOpen); !strings.Contains(said, documentName+":5:") {
+			if said := s.fails(ordersAndOpen); !strings.Contains(said, wrong+":5:") {
 				t.Errorf("the place is not named: %s", said)
 			}
 			if r := running.hangup(); r.Message == "reloaded" {
@@ -137,7 +137,7 @@ func TestBoulder_AnEmptyAllowListAllowedEverybody(t *testing.T) {
 		"trust: [partners], allow: []", "trust: [partners], allow: [{}]", "trust: [partners], allow: null", `trust: [partners], allow: [{common_name: ""}]`,
 		"trust: [partners], allow: [inherit]", `trust: [partners], allow: [{subject: ""}]`, "trust: []", "trust: null", "trust: [inherit]",
 	} {
-		if said := s.fails(strings.Replace(api, "RULES", rules, 1)); !strings.Contains(said, documentName+":") {
+		if said := s.fails(strings.Replace(api, "RULES", rules, 1)); !strings.Contains(said, wrong+":") {
 			t.Errorf("%s: the place is not named: %s", rules, said)
 		}
 	}
@@ -207,11 +207,11 @@ func TestOAuth2Proxy_ValidatingADocumentChangedWhatRan(t *testing.T) {
 		"apis: [{name: twice, path: /x/, upstream: nowhere}]\n", "  - {name: late, path: /late/, upstream: nowhere}\n",
 		"  - {name: late, path: /late/, upstream: echo, client_certificate: {mode: requierd}}\n",
 	} {
-		s.document(lax + mistake)
+		s.document(g.document, lax+mistake)
 		if r := g.hangup(); r.Message == "reloaded" {
 			t.Fatalf("a wrong document was put to work: %q", mistake)
 		}
-		if code := run.ToEnd(t, s.command("validate", "--config", documentName)).Code; code != 1 {
+		if code := run.ToEnd(t, s.command("validate", "--config", g.document)).Code; code != 1 {
 			t.Errorf("validate ended with %d", code)
 		}
 		judged()

@@ -153,11 +153,6 @@ func (v *visitor) get(url string, adjust ...func(*http.Request)) answer {
 // host makes a request one for another host than that of its URL.
 func host(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 
-// with adds a field to a request, in the spelling given.
-func with(name, value string) func(*http.Request) {
-	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
-}
-
 // send writes a request as it is on a connection of its own and reads one answer.
 func (v *visitor) send(request string) answer {
 	t := v.g.s.t
@@ -194,7 +189,7 @@ func read(t *testing.T, response *http.Response) answer {
 	if a.id != "" {
 		return a // the backend's own
 	}
-	a.id = response.Header.Get("X-Request-Id")
+	a.id = response.Header.Get(requestID)
 	if len(body) > 0 && strings.HasPrefix(response.Header.Get("Content-Type"), "application/problem+json") {
 		var problem struct{ Reason string }
 		if err := json.Unmarshal(body, &problem); err != nil {
@@ -253,13 +248,13 @@ func (g *gateway) access(id string) *record {
 
 // turnsAway checks that a visitor does not get through the handshake, for the reason in the log. The alert of TLS 1.3 comes
 // after what the client takes for its end, so a request is tried.
-func (g *gateway) turnsAway(t *testing.T, v *visitor, reason string) *record {
+func (g *gateway) turnsAway(t *testing.T, v *visitor, reason string) {
 	t.Helper()
 	from := g.Stdout.Count()
 	local, err := v.knock(t)
 	if err == nil {
 		t.Errorf("the gateway answered, want a refused handshake: %s", reason)
-		return &record{}
+		return
 	}
 	r := g.await(from, "the record of a refused handshake from "+local+" ("+err.Error()+")", func(r *record) bool {
 		return r.Message == "handshake" && r.Remote == local
@@ -267,7 +262,6 @@ func (g *gateway) turnsAway(t *testing.T, v *visitor, reason string) *record {
 	if r.Decision != "deny" || r.Reason != reason {
 		t.Errorf("the log says %s %s, want deny %s", r.Decision, r.Reason, reason)
 	}
-	return r
 }
 
 // knock opens a connection, does the handshake and tries a request. It returns the address of this end, and the error that
