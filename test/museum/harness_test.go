@@ -122,6 +122,7 @@ func (s *site) command(args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=10") // a second for each of them would be most of the time
 	return cmd
 }
 
