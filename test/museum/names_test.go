@@ -81,7 +81,11 @@ func TestGatewayAPI_GEP3567_ConnectionsWereSharedByNames(t *testing.T) {
 	g.refuses(t, v.get("https://localhost/", host("strict.test")), 421, "misdirected_request")
 	g.refuses(t, v.get("https://localhost/", host("x.b2b.test")), 421, "misdirected_request")
 	g.serves(t, v.get("https://localhost/")) // it is no fault of the connection
-	g.serves(t, g.visitor("strict.test", s.alice).http2().get("https://strict.test/"))
+	strictly := g.visitor("strict.test", s.alice).http2()
+	g.serves(t, strictly.get("https://strict.test/"))
+	for _, name := range []string{"localhost", "x.b2b.test"} { // whoever is let in by one name is known to that name alone
+		g.refuses(t, strictly.get("https://strict.test/", host(name)), 421, "misdirected_request")
+	}
 }
 
 // inPieces cuts what a client writes into records of TLS with a few bytes each, and each record into writes of its own, as
@@ -144,6 +148,12 @@ func TestCVE_2026_32305_TraefikMissedTheServerNameOfAHelloInPieces(t *testing.T)
 			g.serves(t, alice.get("https://strict.test/")) // so that it is the certificate, not the pieces
 		})
 	}
+	// A hello that names no server at all gets the default profile; what a name insists on holds all the same.
+	lenient := s.serve(strings.Replace(strictAndLax, "credentials: [server]\n", "credentials: [server]\n      client_auth: optional\n", 1))
+	lenient.refuses(t, lenient.visitor("", nobody).get("https://localhost/", host("strict.test")), 401, "certificate_missing")
+	lenient.refuses(t, lenient.visitor("", s.stranger).get("https://localhost/", host("strict.test")), 403, "certificate_untrusted")
+	lenient.serves(t, lenient.visitor("", s.alice).get("https://localhost/", host("strict.test")))
+	lenient.serves(t, lenient.visitor("", nobody).get("https://localhost/"))
 }
 
 // Which profile a name got depended on the order in which they were written: a wildcard further up took the names of an

@@ -235,9 +235,13 @@ func TestPomerium_AVerdictOutlivedItsCertificate(t *testing.T) {
 	g.serves(t, two.get("https://localhost/orders/"))
 	var last answer
 	eventually(t, "the end of the certificate", func() bool {
+		begun := time.Now()
 		last = one.get("https://localhost/orders/")
 		if last.status == 200 {
 			g.serves(t, last)
+			if begun.After(brief.Cert.NotAfter) {
+				t.Errorf("served %v after the end of the certificate", begun.Sub(brief.Cert.NotAfter))
+			}
 		}
 		return last.status != 200
 	})
