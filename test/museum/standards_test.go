@@ -99,6 +99,26 @@ func TestConstraintsOnDirectoryNames(t *testing.T) {
 	g.serves(t, g.visitor("localhost", constrained(false).Leaf(t, evil)).get("https://localhost/orders/"))
 }
 
+// RFC 5280 §7.1: names are compared as they are encoded. Whoever writes the same text as another type is somebody else.
+func TestIssuersAreComparedByTheirBytes(t *testing.T) {
+	s := newSite(t)
+	named := func(tag byte) []byte {
+		value := append([]byte{tag, 5}, "My CA"...)
+		attribute := append([]byte{0x06, 3, 0x55, 0x04, 0x03}, value...)
+		for _, outer := range []byte{0x30, 0x31, 0x30} { // AttributeTypeAndValue, RelativeDistinguishedName, Name
+			attribute = append([]byte{outer, byte(len(attribute))}, attribute...)
+		}
+		return attribute
+	}
+	const utf8String, printableString = 0x0c, 0x13
+	anchor := testpki.NewCA(t, testpki.Options{RawSubject: named(utf8String)})
+	twin := testpki.NewCA(t, testpki.Options{RawSubject: named(printableString), Signer: anchor.Key})
+	s.write("partners.pem", string(anchor.PEM()))
+	g := s.serve(orders)
+	g.serves(t, g.visitor("localhost", anchor.Leaf(t, testpki.Options{})).get("https://localhost/orders/"))
+	g.refuses(t, g.visitor("localhost", twin.Leaf(t, testpki.Options{})).get("https://localhost/orders/"), 403, "certificate_untrusted")
+}
+
 // What goes on as it came although a standard lets, or asks, an intermediary do more. docs/standards.md lists each.
 func TestFieldsOfIntermediaries(t *testing.T) {
 	s := newSite(t)
