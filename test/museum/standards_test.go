@@ -57,6 +57,36 @@ func TestAClientCannotRenegotiate(t *testing.T) {
 	}
 }
 
+// RFC 9113 §9.2.2: a suite without authenticated encryption is good enough for HTTP/1.1 at most.
+func TestHTTP2WantsACipherSuiteOfItsOwn(t *testing.T) {
+	s := newSite(t)
+	g := s.serve(everyMode)
+	for protocol, served := range map[string]bool{"h2": false, "http/1.1": true} {
+		v := g.visitor("localhost", nobody).version(tls.VersionTLS12)
+		v.tls.CipherSuites, v.tls.NextProtos = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}, []string{protocol}
+		c, err := v.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state := c.ConnectionState(); state.NegotiatedProtocol != protocol {
+			t.Errorf("%q was agreed to, want %s", state.NegotiatedProtocol, protocol)
+		}
+		hello := "GET /open/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+		if !served {
+			hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+		}
+		_, _ = io.WriteString(c, hello) // the gateway may have closed
+		answer, _ := io.ReadAll(c)
+		if served != (len(answer) > 0) {
+			t.Errorf("%s with such a suite is answered %q", protocol, answer)
+		}
+		_ = c.Close()
+		if served {
+			s.expected.Add(1)
+		}
+	}
+}
+
 // openssl runs s_client towards the gateway, with an input that is followed by its end.
 func (g *gateway) openssl(input string, args ...string) run.Result {
 	t := g.s.t
