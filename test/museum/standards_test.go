@@ -168,7 +168,7 @@ func TestFieldsOfIntermediaries(t *testing.T) {
 	}
 	a := g.visitor("localhost", nobody).get("https://localhost/orders/")
 	g.refuses(t, a, http.StatusUnauthorized, "certificate_missing")
-	if a.header.Get("Www-Authenticate") != "" { // RFC 9110 §15.5.2: there is no scheme for client certificates
+	if a.header.Get("WWW-Authenticate") != "" { // RFC 9110 §15.5.2: there is no scheme for client certificates
 		t.Error("a missing certificate is answered with a scheme")
 	}
 }
