@@ -1,6 +1,6 @@
 module sallyport
 
-go 1.26.0
+go 1.26.2
 
 require (
 	github.com/coder/websocket v1.8.15

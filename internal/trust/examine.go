@@ -80,7 +80,7 @@ func examine(cert *x509.Certificate, use Purpose, now time.Time) *fault {
 	}
 	f := cmp.Or(signatureFault([]*x509.Certificate{cert, nil}), keyFault(path))
 	if use != ServerAuth && use != Any {
-		f = cmp.Or(f, (&inquiry{use: ClientAuth}).callerFault(cert))
+		f = cmp.Or(f, (&inquiry{use: ClientAuth}).callerFault(&Store{}, cert))
 	}
 	f = cmp.Or(f, usageFault(path, use), timeFault(path, now))
 	if f != nil {

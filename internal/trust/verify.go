@@ -192,16 +192,23 @@ func (in *inquiry) rules(s *Store, path []*x509.Certificate) *fault {
 	if f := keyFault(path); f != nil {
 		return f
 	}
-	return in.callerFault(path[0])
+	return in.callerFault(s, path[0])
 }
 
+// signingUsages are the key usages with which a certificate may be a client's in TLS (RFC 5280 §4.2.1.12).
+const signingUsages = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement
+
 // callerFault refuses a CA certificate as a caller's: whoever trusts a CA did not thereby say that the CA itself may
-// call. Only a pin says so. Backends often show a self-signed CA certificate that is its own anchor; they may.
-func (in *inquiry) callerFault(leaf *x509.Certificate) *fault {
-	if in.use != ClientAuth || !isCA(leaf) {
-		return nil
+// call. Only a pin says so. Backends often show a self-signed CA certificate that is its own anchor; they may. And it
+// refuses a caller whose key may do other things only, such as sign lists or be encrypted to.
+func (in *inquiry) callerFault(s *Store, leaf *x509.Certificate) *fault {
+	switch {
+	case in.use == ClientAuth && isCA(leaf):
+		return faultf(leaf, decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
+	case s.purposeIn(in.use) == ClientAuth && leaf.KeyUsage != 0 && leaf.KeyUsage&signingUsages == 0:
+		return faultf(leaf, decision.CertificatePurpose, "%s is not meant for %s: its key usage allows neither signatures nor key agreement", name(leaf), ClientAuth)
 	}
-	return faultf(leaf, decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
+	return nil
 }
 
 // depth returns the number of intermediates of a path.

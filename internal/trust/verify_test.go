@@ -212,6 +212,11 @@ func strengthRefusals() []refusal {
 	}
 }
 
+// usable gives a certificate key usages; none is no extension.
+func usable(usage x509.KeyUsage) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.KeyUsage = usage }
+}
+
 func purposeRefusals() []refusal {
 	server := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -247,6 +252,14 @@ func purposeRefusals() []refusal {
 			pin := testpki.NewSelfSigned(t, testpki.Options{CommonName: "www", ExtKeyUsage: server})
 			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(pin)})), present(pin)
 		}, decision.CertificatePurpose, []string{"www"}},
+		{"a caller whose key may only be encrypted to", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{})
+			return callers(t, ca), ca.Leaf(t, testpki.Options{CommonName: "sealed", Adjust: usable(x509.KeyUsageKeyEncipherment)}).Chain()
+		}, decision.CertificatePurpose, []string{"sealed", "key usage"}},
+		{"a caller whose key may only sign lists", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{})
+			return callers(t, ca), ca.Leaf(t, testpki.Options{CommonName: "lister", Adjust: usable(x509.KeyUsageCRLSign)}).Chain()
+		}, decision.CertificatePurpose, []string{"lister", "key usage"}},
 		{"a CA anchor that calls itself", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{CommonName: "Our CA"})
 			return callers(t, ca), present(ca)
@@ -389,6 +402,24 @@ func acceptances() []acceptance {
 		{"five intermediates", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{})
 			return callers(t, ca), under(t, ca, 5).Chain()
+		}},
+		{"no key usage stated", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{})
+			return callers(t, ca), ca.Leaf(t, testpki.Options{Adjust: usable(0)}).Chain()
+		}},
+		{"a key for key agreement", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{})
+			return callers(t, ca), ca.Leaf(t, testpki.Options{Adjust: usable(x509.KeyUsageKeyAgreement)}).Chain()
+		}},
+		{"a key to encrypt to where any purpose will do", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{})
+			set := newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(ca), Purpose: trust.Any}))
+			return set, ca.Leaf(t, testpki.Options{Adjust: usable(x509.KeyUsageKeyEncipherment)}).Chain()
+		}},
+		{"a backend whose key is to encrypt to", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{})
+			set := newSet(t, trust.ServerAuth, newStore(t, trust.StoreConfig{Anchors: cas(ca)}))
+			return set, ca.Leaf(t, testpki.Options{Adjust: usable(x509.KeyUsageKeyEncipherment)}).Chain()
 		}},
 		{"no usage stated", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{})

@@ -9,8 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,7 +227,8 @@ func TestNetHTTPSpeaksBothProtocolsBehindPreface(t *testing.T) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	var wrapped atomic.Pointer[wire.HTTP2]
+	var mu sync.Mutex
+	var wrapped []*wire.HTTP2
 	server := &http.Server{
 		Protocols: &protocols, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -237,14 +239,16 @@ func TestNetHTTPSpeaksBothProtocolsBehindPreface(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.Serve(wrapping{listener, func(c net.Conn) net.Conn {
-			isHTTP2, c, err := wire.Preface(c, time.Now().Add(time.Minute))
+		_ = server.Serve(wrapping{listener, func(raw net.Conn) net.Conn {
+			isHTTP2, c, err := wire.Preface(raw, time.Now().Add(time.Minute))
 			switch {
 			case err != nil:
-				t.Error(err)
+				return raw // one that the transport dialled beside another, and has given up
 			case isHTTP2:
 				h := wire.NewHTTP2(c, limits())
-				wrapped.Store(h)
+				mu.Lock()
+				defer mu.Unlock()
+				wrapped = append(wrapped, h)
 				return h
 			}
 			return wire.NewHTTP1(c, limits())
@@ -279,16 +283,17 @@ func TestNetHTTPSpeaksBothProtocolsBehindPreface(t *testing.T) {
 			transport.CloseIdleConnections()
 			continue
 		}
-		reset(t, transport, listener.Addr().String())
-		if abuse := wrapped.Load().Abuse(); abuse == nil || abuse.Frame != "RST_STREAM" {
-			t.Errorf("the abuse is %v", abuse)
-		}
+		reset(t, transport, listener.Addr().String(), func() bool {
+			mu.Lock() // resets that are on their way count as streams, so there may be several connections
+			defer mu.Unlock()
+			return slices.ContainsFunc(wrapped, func(h *wire.HTTP2) bool { a := h.Abuse(); return a != nil && a.Frame == "RST_STREAM" })
+		})
 		transport.CloseIdleConnections()
 	}
 }
 
-// reset begins requests and cancels them until one fails otherwise.
-func reset(t *testing.T, transport *http.Transport, address string) {
+// reset begins requests and cancels them until somebody minds.
+func reset(t *testing.T, transport *http.Transport, address string, minds func() bool) {
 	t.Helper()
 	for range 1000 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -304,11 +309,11 @@ func reset(t *testing.T, transport *http.Transport, address string) {
 		}()
 		response, err := transport.RoundTrip(request)
 		if err == nil {
-			_, err = io.ReadAll(response.Body)
+			_, _ = io.Copy(io.Discard, response.Body) // it is cut as soon as it begins
 			response.Body.Close()
 		}
 		cancel()
-		if err != nil && !errors.Is(err, context.Canceled) {
+		if minds() {
 			return
 		}
 	}
