@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,24 +10,10 @@ import (
 	"sallyport/test/internal/run"
 )
 
-// scratch is a folder for what the tests share; TestMain makes and removes it.
+// scratch is a folder for what the tests share, while they run.
 var scratch string
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
-	var err error
-	if scratch, err = os.MkdirTemp("", "sallyport-e2e-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if err := os.RemoveAll(scratch); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
+func TestMain(m *testing.M) { os.Exit(run.Tests(m, &scratch)) }
 
 // What package run does for all tests, under the names of this one.
 type (

@@ -22,24 +22,10 @@ import (
 	"sallyport/test/internal/run"
 )
 
-// scratch is a folder for what the tests share; TestMain makes and removes it.
+// scratch is a folder for what the tests share, while they run.
 var scratch string
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
-	var err error
-	if scratch, err = os.MkdirTemp("", "sallyport-museum-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if err := os.RemoveAll(scratch); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
+func TestMain(m *testing.M) { os.Exit(run.Tests(m, &scratch)) }
 
 // moduleRoot is where go.mod is, seen from this package.
 const moduleRoot = "../.."

@@ -15,28 +15,14 @@ import (
 // role tells the test binary to be something else than a test: the callers of TestReloadUnderLoad.
 const role = "SALLYPORT_PRESSURE_ROLE"
 
-// scratch is a folder for what the tests share; TestMain makes and removes it.
+// scratch is a folder for what the tests share, while they run.
 var scratch string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(role) == callersRole {
 		os.Exit(runCallers(os.Stdin, os.Stdout))
 	}
-	os.Exit(runTests(m))
-}
-
-func runTests(m *testing.M) int {
-	var err error
-	if scratch, err = os.MkdirTemp("", "sallyport-pressure-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if err := os.RemoveAll(scratch); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(run.Tests(m, &scratch))
 }
 
 // moduleRoot is where go.mod is, seen from this package.

@@ -17,7 +17,7 @@ import (
 	"sallyport/test/internal/run"
 )
 
-// scratch is a folder for what the tests share; TestMain makes and removes it.
+// scratch is a folder for what the tests share, while they run.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -25,21 +25,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil { // they wait for peers far more than they compute
 		panic(err)
 	}
-	os.Exit(runTests(m))
-}
-
-func runTests(m *testing.M) int {
-	var err error
-	if scratch, err = os.MkdirTemp("", "sallyport-traffic-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if err := os.RemoveAll(scratch); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(run.Tests(m, &scratch))
 }
 
 // The program as the tests want it: with the race detector if they have it, and as users run it. The first to ask builds it.
