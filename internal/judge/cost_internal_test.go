@@ -145,3 +145,22 @@ func BenchmarkRefuse(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRefuseNotAllowed is a caller whom nobody put on a long list: the log is told which entries came nearest, of the
+// first few.
+func BenchmarkRefuseNotAllowed(b *testing.B) {
+	for _, n := range []int{10, 100_000} {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			s := newCostSite(b, n)
+			allow := s.rules.apis[n-1].bindings[0].allow
+			delete(allow.commonName, "partner")
+			allow.rest = nil
+			b.ReportAllocs()
+			for b.Loop() {
+				if o := s.rules.Decide(&s.request, nil); o.Reason != decision.CertificateNotAllowed {
+					b.Fatal(o.Decision)
+				}
+			}
+		})
+	}
+}
