@@ -48,6 +48,8 @@ type conn struct {
 	severed  atomic.Pointer[string]   // why the gateway closed it over its requests; nil when it did not
 	cause    atomic.Uint32            // a metrics.CloseCause: why it is being closed; 0 when nobody has said
 	closed   sync.Once
+	heard    atomic.Bool // an octet came
+	writes   writing
 }
 
 // protocol is HTTP on a connection, of either version.
@@ -67,6 +69,9 @@ func (c *conn) profileKey() string {
 // Read implements net.Conn, and notices who ended the connection.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard.Load() {
+		c.heard.Store(true)
+	}
 	if err != nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
 		c.blame(metrics.ClosedByClient)
 	}
@@ -165,11 +170,14 @@ func (c *conn) leave() {
 	}
 }
 
-// dismiss ends a connection as soon as no request runs on it.
+// dismiss ends a connection as soon as no request runs on it. One on which nothing was ever said has none coming.
 func (c *conn) dismiss() {
 	c.leave()
-	if p := c.protocol.Load(); p != nil && p.http1 != nil {
+	switch p := c.protocol.Load(); {
+	case p != nil && p.http1 != nil:
 		p.http1.Retire()
+	case p == nil && !c.heard.Load():
+		c.end(metrics.ClosedDrain)
 	}
 }
 

@@ -221,13 +221,13 @@ func (s *socket) handshake(c *conn) {
 	c.evidence = judge.NewEvidence(state.PeerCertificates, c.profile.Asks())
 	switch {
 	case state.NegotiatedProtocol != "h2":
-		s.server.serveHTTP1(c, t)
+		s.server.serveHTTP1(c, newSession(c, t))
 	case state.Version == tls.VersionTLS12 && !fitForHTTP2(state.CipherSuite):
 		s.g.log.LogAttrs(ctx, slog.LevelInfo, "connection closed", slog.String("listener", s.listenerName()), slog.String("remote", c.RemoteAddr().String()),
 			slog.String("error", "the cipher suite "+tls.CipherSuiteName(state.CipherSuite)+" is not for HTTP/2 (RFC 9113, section 9.2.2)"))
 		c.end(metrics.ClosedHandshake)
 	default:
-		s.server.serveHTTP2(c, t)
+		s.server.serveHTTP2(c, newSession(c, t))
 	}
 }
 

@@ -476,12 +476,7 @@ func (x *exchange) lastOnConnection() bool {
 }
 
 // sendTimeout is how long the client may take to accept a piece of the answer.
-func (x *exchange) sendTimeout() time.Duration {
-	if x.conn.bounds == nil {
-		return 0
-	}
-	return x.conn.bounds.SendTimeout
-}
+func (x *exchange) sendTimeout() time.Duration { return x.conn.sendTimeout() }
 
 var errCut = errors.New("the exchange was cut")
 
