@@ -193,7 +193,7 @@ func (s *socket) plain(c *conn, l *listener) {
 		s.server.serveHTTP1(c, c)
 		return
 	}
-	isHTTP2, replay, err := wire.Preface(c, time.Now().Add(c.bounds.IdleTimeout))
+	isHTTP2, replay, err := wire.Preface(c, wireLimits(c.bounds))
 	switch {
 	case err != nil:
 		c.end(metrics.ClosedIdle)

@@ -207,9 +207,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	x.control = x.out.control
 	x.view = newView(c, l, r, h.g.clock.Now())
-	x.upgrade, x.websocket = r.ProtoMajor == 1 && wantsWebSocket(r.Header), extendedConnect(r)
+	x.upgrade, x.websocket = asksForWebSocket(r), extendedConnect(r)
 	x.last = r.ProtoMajor == 1 && (r.Method == http.MethodConnect || r.Header["Upgrade"] != nil)
-	x.expects = r.ProtoMajor == 1 && r.Header["Expect"] != nil
+	x.expects = r.ProtoMajor == 1 && r.ProtoMinor > 0 && r.ContentLength != 0 && r.Header["Expect"] != nil // as net/http has it
 	if x.websocket {
 		x.view.Method = http.MethodGet // what the handshake of a WebSocket is over HTTP/1.1
 	}

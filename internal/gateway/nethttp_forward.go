@@ -212,7 +212,7 @@ func (e *earlyAnswers) stop() {
 // relay sends a target's answer to the client.
 func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	response := reply.Response
-	events := strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
+	events := isEventStream(response.Header.Get("Content-Type"))
 	if rpc || events {
 		reply.SetPause(0) // it may be silent; stream_idle_timeout holds
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/textproto"
 	"os"
 	"strings"
 	"time"
@@ -18,21 +19,35 @@ import (
 	"sallyport/internal/upstream"
 )
 
-// wantsWebSocket reports whether an HTTP/1 request asks to go on as a WebSocket (RFC 6455, section 4.1). Any other protocol,
-// HTTP/2 above all, would carry requests past the gateway that nobody judges: such requests go on without the wish.
+// asksForWebSocket reports whether a request asks to go on as a WebSocket: with GET, without a body, and not with HTTP/1.0 (RFC
+// 6455, section 4.1; RFC 9110, section 7.8). Any other goes on as what it is, without the wish.
+func asksForWebSocket(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.ProtoMinor > 0 && r.Method == http.MethodGet && r.ContentLength == 0 && wantsWebSocket(r.Header)
+}
+
+// wantsWebSocket reports whether the fields of an HTTP/1 message ask to go on as a WebSocket, or agree to it. Any other
+// protocol, HTTP/2 above all, would carry requests past the gateway that nobody judges: such requests go on without the
+// wish. It reads the fields as package wire does.
 func wantsWebSocket(h http.Header) bool {
 	upgrade := h["Upgrade"]
-	if len(upgrade) != 1 || !strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket") {
+	if len(upgrade) != 1 || !isWord(upgrade[0], "websocket") {
 		return false
 	}
 	for _, list := range h["Connection"] {
 		for option := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+			if isWord(option, "upgrade") {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isWord reports whether a text is a word in ASCII, in any case and with blanks around it. Nothing else folds to it: not a
+// no-break space, not the letters beyond ASCII that have a lower case within.
+func isWord(text, word string) bool {
+	text = textproto.TrimString(text)
+	return len(text) == len(word) && strings.EqualFold(text, word)
 }
 
 // askForWebSocket makes a request one for a WebSocket. Over HTTP/2 the client has left the key to the two ends of each
@@ -141,7 +156,11 @@ func (x *exchange) tunnelHTTP1(response *http.Response) (io.ReadWriteCloser, err
 	if err != nil {
 		return nil, err
 	}
-	p.http1.Tunnel()
+	if err := p.http1.Tunnel(); err != nil {
+		_ = connection.Close()
+		x.cut("change the protocol: " + err.Error())
+		return nil, err
+	}
 	x.out.status = http.StatusSwitchingProtocols
 	_ = connection.SetDeadline(time.Time{})
 	t := &clientTunnel{Conn: connection, x: x, buffered: buffered.Reader}

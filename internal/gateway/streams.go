@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,13 @@ type stream struct {
 // streamAge is how long an exchange whose request or answer has no declared length may last before it counts as a stream. Most are ordinary pages, and a
 // reload should not touch those.
 const streamAge = 10 * time.Second
+
+// isEventStream reports whether a Content-Type is that of server-sent events. Media types have no case (RFC 9110, section
+// 8.3.1).
+func isEventStream(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.Trim(media, " \t"), "text/event-stream")
+}
 
 func (s *stream) begin(x *exchange, cancel context.CancelCauseFunc, declared bool) {
 	s.x, s.cancel = x, cancel

@@ -238,7 +238,7 @@ func TestNetHTTPSpeaksBothProtocolsBehindPreface(t *testing.T) {
 	go func() {
 		defer close(ended)
 		_ = server.Serve(wrapping{listener, func(c net.Conn) net.Conn {
-			isHTTP2, c, err := wire.Preface(c, time.Now().Add(time.Minute))
+			isHTTP2, c, err := wire.Preface(c, limits())
 			switch {
 			case err != nil:
 				t.Error(err)
