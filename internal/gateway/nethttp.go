@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/config"
@@ -91,8 +92,16 @@ func (s server) serveHTTP2(c *conn, inner net.Conn) {
 	_ = own.Serve(&single{conn: &clientConn{Conn: w, conn: c}})
 	ended, end := context.WithCancel(context.Background())
 	end()
-	goAway := func() { _ = own.Shutdown(ended) } // it says GOAWAY, and does not wait
-	c.goAway.Store(&goAway)                      // not before: a server that was shut down would accept nobody
+	var saying atomic.Bool
+	goAway := func() { // it says GOAWAY, and whoever wants that waits for nobody: an idle connection is closed with a last record
+		if !saying.Swap(true) {
+			go func() {
+				defer saying.Store(false)
+				_ = own.Shutdown(ended)
+			}()
+		}
+	}
+	c.goAway.Store(&goAway) // not before: a server that was shut down would accept nobody
 	if c.retiring.Load() {
 		c.retire(metrics.ClosedDrain)
 	}

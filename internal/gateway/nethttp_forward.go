@@ -35,9 +35,7 @@ func (x *exchange) forward() {
 	ctx, cancel := context.WithCancelCause(x.request.Context())
 	defer cancel(nil)
 	x.stream.begin(x, cancel, rpc || upgrade)
-	if rpc || upgrade || x.request.ContentLength < 0 {
-		x.g.streams.add(&x.stream)
-	}
+	x.g.streams.add(&x.stream)
 	early := &earlyAnswers{x: x}
 	out := x.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass}), upgrade)
 	sent := time.Now()
@@ -219,8 +217,8 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	if events {
 		x.stream.declared.Store(true)
 	}
-	if events || response.ContentLength < 0 {
-		x.g.streams.add(&x.stream) // it may be there already
+	if response.ContentLength < 0 {
+		x.stream.endless.Store(true)
 	}
 	h := x.out.Header()
 	removeHopByHop(response.Header)

@@ -13,9 +13,11 @@ import (
 	"net/textproto"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/metrics"
 	"sallyport/internal/upstream"
 )
 
@@ -95,13 +97,23 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		x.left()
 		return
 	}
-	hangUp := func() {
-		_ = client.Close() // nothing depends on it, here and below
-		_ = backend.Close()
+	x.carry(client, backend)
+}
+
+// carry copies both ways until one side ends, or the stream is cut.
+func (x *exchange) carry(client, backend io.ReadWriteCloser) {
+	var once sync.Once
+	hangUp := func() { // it waits for nobody
+		once.Do(func() {
+			go backend.Close() //nolint:errcheck // nothing depends on it
+			_ = client.Close() // nor here
+		})
 	}
 	x.stream.waits(hangUp)
+	stuck := &watchdog{end: hangUp} // a target that takes nothing would keep us from seeing that the client has left
+	defer stuck.close()
 	ended := make(chan error, 2)
-	go func() { ended <- x.copyTunnel(backend, client, nil) }()
+	go func() { ended <- x.copyTunnel(&target{backend, stuck, x.sendTimeout()}, client, nil) }()
 	go func() { ended <- x.copyTunnel(client, backend, x.out) }()
 	var first error // what the other direction ends with is of our own making
 	for i := range 2 {
@@ -116,9 +128,26 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		x.record.failure = why
 	case x.conn.severed.Load() != nil:
 		x.record.failure = *x.conn.severed.Load()
+	case stuck.expired():
+		x.record.failure = "the target took longer than send_timeout to receive"
 	case timedOut(first):
 		x.record.failure = "the client took longer than send_timeout to receive"
 	}
+}
+
+// target is a target's side of a tunnel for writing. It has as long to take a piece as a client has.
+type target struct {
+	io.Writer
+	watch   *watchdog
+	timeout time.Duration // 0 for no limit
+}
+
+func (t *target) Write(p []byte) (int, error) {
+	if t.timeout > 0 {
+		t.watch.start(t.timeout)
+		defer t.watch.stop()
+	}
+	return t.Writer.Write(p)
 }
 
 // copyTunnel copies one direction. to is counted where it is the client's.
@@ -199,6 +228,19 @@ func (t *clientTunnel) Write(p []byte) (int, error) {
 		_ = t.SetWriteDeadline(time.Now().Add(timeout))
 	}
 	return t.Conn.Write(p)
+}
+
+// cutGrace is how long a client has to take the last record of TLS when a tunnel ends. One that takes nothing is cut.
+const cutGrace = time.Second
+
+// Close ends the connection and does not wait for that.
+func (t *clientTunnel) Close() error {
+	go func() {
+		force := time.AfterFunc(cutGrace, func() { t.x.conn.end(metrics.ClosedOther) })
+		defer force.Stop()
+		_ = t.Conn.Close() // nothing depends on it
+	}()
+	return nil
 }
 
 // tunnelHTTP2 answers the extended CONNECT; the stream of HTTP/2 goes on as the tunnel.
