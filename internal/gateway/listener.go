@@ -71,16 +71,21 @@ const (
 	noisyGrace = 50 * time.Millisecond
 )
 
-// close ends accepting, and waits for that; requests go on.
-func (s *socket) close() error {
+// lateGrace is how long a socket still completes connections whose clients could go on at another one: the last packet of the
+// beginning of a connection belongs to the socket that got the first, and takes a round trip.
+const lateGrace = 500 * time.Millisecond
+
+// close ends accepting, and waits for that; requests go on. grace is the least time that connections that have begun get.
+func (s *socket) close(grace time.Duration) error {
 	if s.closing.Swap(true) {
 		<-s.accepting
 		return nil
 	}
-	grace := quietGrace
+	least := quietGrace
 	if quieten(s.listener) != nil {
-		grace = noisyGrace
+		least = noisyGrace
 	}
+	grace = max(grace, least)
 	err := s.listener.SetDeadline(time.Now().Add(grace))
 	<-s.accepting
 	return errors.Join(err, s.listener.Close())

@@ -136,9 +136,12 @@ func TestAHeadHasItsTimeWhereHTTP2IsServedWithoutTLS(t *testing.T) {
 		conn := s.plain("public")
 		_, _ = io.WriteString(conn, first)
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // idle_timeout is a minute
-		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
 			t.Errorf("%q: %v", first, err)
+			continue
 		}
+		_ = response.Body.Close()
 	}
 }
 
