@@ -47,9 +47,13 @@ func (c *conn) Write(p []byte) (n int, err error) {
 		k, err := c.Conn.Write(p[n:])
 		ours := c.writes.ended()
 		n += k
-		if err == nil || k == 0 || !ours || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
+		if err != nil && k > 0 && ours && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue // it was slow and not stuck
 		}
+		if err != nil {
+			c.lost.Store(true)
+		}
+		return n, err
 	}
 }
 

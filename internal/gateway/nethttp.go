@@ -214,6 +214,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.blame(metrics.ClosedSendTimeout)
 		}
 	})
+	x.out.begins = x.endless
 	x.control = x.out.control
 	x.view = newView(c, l, r, h.g.clock.Now())
 	x.upgrade, x.websocket = asksForWebSocket(r), extendedConnect(r)
@@ -249,6 +250,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.answer(0)
+}
+
+// endless is called when an answer begins. To HTTP/1.0 one without a length ends with the connection: there are no chunks.
+func (x *exchange) endless(status int) {
+	r := x.request
+	if r.ProtoMajor != 1 || r.ProtoMinor > 0 || r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+		return
+	}
+	if x.out.Header().Get("Content-Length") == "" {
+		x.conn.endless.Store(true)
+	}
 }
 
 // newView is what judging sees of a request.
@@ -379,6 +391,9 @@ func (x *exchange) end() {
 	x.remember() // first: whoever reads the record can ask about it
 	x.g.record(x.snapshot, &x.view, &x.outcome, &x.record)
 	x.count()
+	if x.record.cut && x.conn.endless.Load() {
+		x.conn.end(metrics.ClosedOther) // before net/http ends it as if the answer were whole
+	}
 	if x.record.cut || x.hangUp {
 		panic(http.ErrAbortHandler) // net/http's way to cut a response
 	}
