@@ -27,6 +27,9 @@ requests may go on for shutdown.drain. A second signal ends it at once.`,
 		Example: "  sallyport run --config sallyport.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.AdminHosts) > 0 && o.Admin == "" {
+				return errors.New("--admin-host goes with --admin")
+			}
 			reload := make(chan struct{}, 1)
 			stop := reloadOnHangup(reload)
 			defer stop()
@@ -40,6 +43,7 @@ requests may go on for shutdown.drain. A second signal ends it at once.`,
 	cmd.Flags().BoolVar(&o.ServePartial, "serve-partial", false, "start although references are broken; the APIs that need them refuse")
 	notYet(cmd, "data-dir", "the store")
 	cmd.Flags().StringVar(&o.Admin, "admin", "", "address of /livez, /readyz, /metrics and, with "+adminToken+", refusals, such as :9901;\nloopback unless a host is given (default: none)")
+	cmd.Flags().StringArrayVar(&o.AdminHosts, "admin-host", nil, "with --admin: a name, such as that of a service in a cluster, that requests may be sent to beside\nIP addresses and localhost; may be repeated")
 	notYet(cmd, "etcd", "the store")
 	return cmd
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sallyport/internal/route"
 )
 
 // The bounds on clients of the address. Scrapes of large gateways are long to write, everything else is small.
@@ -32,6 +34,9 @@ type Options struct {
 	// one that is free. An address that other machines can reach is bound only when it is written out, such as 0.0.0.0,
 	// and a warning says that it asks nobody who they are.
 	Address string
+	// Hosts are names, beside IP addresses, localhost and the host of Address, that requests may be sent to, such as that of a
+	// service in a cluster. A name has no port and no wildcard.
+	Hosts []string
 	// Ready returns nil while the gateway serves, and otherwise why it does not: starting, stopping. Whoever asks can
 	// read the text of the error. It may be called concurrently. When it is nil, the gateway is never ready.
 	Ready func() error
@@ -62,6 +67,10 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 			return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
 		}
 	}
+	hosts, err := names(host, o.Hosts)
+	if err != nil {
+		return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
@@ -70,7 +79,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		o.Log.LogAttrs(ctx, slog.LevelWarn, "other machines can reach the admin address, and and for health and metrics it asks nobody who they are",
 			slog.String("address", l.Addr().String()))
 	}
-	return newServer(l, newHandler(host, &o), o.Log), nil
+	return newServer(l, newHandler(hosts, &o), o.Log), nil
 }
 
 // split takes an address apart into what is bound.
@@ -86,6 +95,22 @@ func split(address string) (host, port string, err error) {
 		host = loopback // whatever the system's resolver says about it (RFC 6761 §6.3)
 	}
 	return host, port, nil
+}
+
+// names returns the normal forms of what the address answers to: the host that is bound and those that were added.
+func names(bound string, more []string) (map[string]bool, error) {
+	hosts := map[string]bool{normal(bound): true}
+	for _, name := range more {
+		host, err := route.Host(name)
+		if err == nil && (host == "" || strings.ContainsAny(name, ":[]")) {
+			err = errors.New("want a name, without a port")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("host %q: %w", name, err)
+		}
+		hosts[host] = true
+	}
+	return hosts, nil
 }
 
 func newServer(l net.Listener, h http.Handler, log *slog.Logger) *Server {

@@ -17,13 +17,41 @@ import (
 
 func TestAnAddressAnswersToTheHostItIsBoundTo(t *testing.T) {
 	t.Parallel()
-	h := newHandler("Gateway.internal.", &Options{Log: slog.New(slog.DiscardHandler)})
+	h := newHandler(hosts(t, "Gateway.internal."), &Options{Log: slog.New(slog.DiscardHandler)})
 	for host, want := range map[string]bool{
 		"gateway.internal": true, "GATEWAY.internal:9901": true, "gateway.internal.": true, "localhost": true, "127.0.0.1:9901": true,
 		"internal": false, "a.gateway.internal": false, "gateway.internal.example": false, "gateway.internal..": false, "": false,
 	} {
 		if got := h.answersTo(host); got != want {
 			t.Errorf("%q: %v, want %v", host, got, want)
+		}
+	}
+}
+
+// hosts is what an address answers to.
+func hosts(t testing.TB, bound string, more ...string) map[string]bool {
+	t.Helper()
+	h, err := names(bound, more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestAnAddressAnswersToNamesThatWereAllowed(t *testing.T) {
+	t.Parallel()
+	h := newHandler(hosts(t, loopback, "Sallyport.monitoring.svc.", "gateway"), &Options{Log: slog.New(slog.DiscardHandler)})
+	for host, want := range map[string]bool{
+		"sallyport.monitoring.svc:9901": true, "SALLYPORT.monitoring.svc.": true, "gateway": true, "127.0.0.1": true,
+		"monitoring.svc": false, "a.gateway": false, "gateway.example": false, "other": false,
+	} {
+		if got := h.answersTo(host); got != want {
+			t.Errorf("%q: %v, want %v", host, got, want)
+		}
+	}
+	for _, bad := range []string{"", "gateway:9901", "*.example", "a b", "[::1]", "user@gateway", "a..b"} {
+		if _, err := names(loopback, []string{bad}); err == nil {
+			t.Errorf("%q is taken for a name", bad)
 		}
 	}
 }
@@ -36,7 +64,7 @@ func FuzzAnswersTo(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	h := newHandler("gateway.internal", &Options{Log: slog.New(slog.DiscardHandler)})
+	h := newHandler(hosts(f, "gateway.internal"), &Options{Log: slog.New(slog.DiscardHandler)})
 	f.Fuzz(func(t *testing.T, authority string) {
 		if !h.answersTo(authority) {
 			return
@@ -94,7 +122,7 @@ func serveInBubble(t *testing.T, o *Options) (*pipes, func() (time.Duration, err
 	t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
 	p := &pipes{queue: make(chan net.Conn), closed: make(chan struct{})}
-	s := newServer(p, newHandler(loopback, o), o.Log)
+	s := newServer(p, newHandler(hosts(t, loopback), o), o.Log)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()

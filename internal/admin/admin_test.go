@@ -316,7 +316,7 @@ func TestWithoutAGathererThereAreNoMetrics(t *testing.T) {
 
 func TestAStrangersNameGetsNoAnswer(t *testing.T) { // DNS rebinding
 	t.Parallel()
-	s := open(t, admin.Options{Ready: ready, Gatherer: metrics.New("").Gatherer()})
+	s := open(t, admin.Options{Ready: ready, Gatherer: metrics.New("").Gatherer(), Hosts: []string{"gateway.svc"}})
 	tests := []struct {
 		name string
 		head string // %s is the port
@@ -332,6 +332,8 @@ func TestAStrangersNameGetsNoAnswer(t *testing.T) { // DNS rebinding
 		{"localhost with a dot", "GET /livez HTTP/1.1\r\nHost: localhost.:%s", 200},
 		{"absolute form", "GET http://localhost/livez HTTP/1.1\r\nHost: stranger.example", 200},
 		{"HTTP/1.0 with a host", "GET /livez HTTP/1.0\r\nHost: localhost", 200},
+		{"HTTP/1.0 without a host", "GET /livez HTTP/1.0", 200},
+		{"a name that was allowed", "GET /livez HTTP/1.1\r\nHost: gateway.svc:%s", 200},
 
 		{"a stranger", "GET /livez HTTP/1.1\r\nHost: stranger.example", 421},
 		{"a stranger with the port", "GET /metrics HTTP/1.1\r\nHost: stranger.example:%s", 421},
@@ -347,7 +349,8 @@ func TestAStrangersNameGetsNoAnswer(t *testing.T) { // DNS rebinding
 		{"a stranger behind user information", "GET http://localhost:1@stranger.example/livez HTTP/1.1\r\nHost: localhost", 421},
 		{"a port that is none", "GET /livez HTTP/1.1\r\nHost: localhost:http", 421},
 		{"a port alone", "GET /livez HTTP/1.1\r\nHost: :%s", 421},
-		{"no host at all", "GET /livez HTTP/1.0", 421},
+		{"a stranger with HTTP/1.0", "GET /livez HTTP/1.0\r\nHost: stranger.example", 421},
+		{"a name that was allowed and then some", "GET /livez HTTP/1.1\r\nHost: gateway.svc.stranger.example", 421},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

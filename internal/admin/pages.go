@@ -20,7 +20,7 @@ const maxScrapes = 4
 
 // handler answers every request.
 type handler struct {
-	host  string // that the address is bound to
+	hosts map[string]bool // that the address answers to, beside IP addresses and localhost: what it is bound to, and names
 	log   *slog.Logger
 	ready func() error
 	pages map[string]http.HandlerFunc
@@ -31,8 +31,8 @@ type handler struct {
 	scrapes  chan struct{}      // a place for each
 }
 
-func newHandler(host string, o *Options) *handler {
-	h := &handler{host: normal(host), log: o.Log, ready: o.Ready, gatherer: o.Gatherer, scrapes: make(chan struct{}, maxScrapes)}
+func newHandler(hosts map[string]bool, o *Options) *handler {
+	h := &handler{hosts: hosts, log: o.Log, ready: o.Ready, gatherer: o.Gatherer, scrapes: make(chan struct{}, maxScrapes)}
 	h.pages = map[string]http.HandlerFunc{"/livez": h.livez, "/readyz": h.readyz}
 	if o.Gatherer != nil {
 		h.pages["/metrics"] = h.metrics
@@ -63,8 +63,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("X-Content-Type-Options", "nosniff")
 	page, known := h.page(r.URL.Path)
 	switch {
-	case !h.answersTo(r.Host):
-		problem(w, http.StatusMisdirectedRequest, "Ask for an IP address, for localhost, or for the host that the address is bound to.")
+	case !h.answersTo(r.Host) && !h.unnamed(r):
+		problem(w, http.StatusMisdirectedRequest, "Ask for an IP address, for localhost, or for a host that the address was told to answer to.")
 	case !known:
 		problem(w, http.StatusNotFound, "There is nothing here.")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -92,7 +92,21 @@ func (h *handler) answersTo(authority string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
-	return host == "localhost" || host == h.host
+	return host == "localhost" || h.hosts[host]
+}
+
+// unnamed reports whether a request of HTTP/1.0 names no host at all, as simple probes do, at an address that is bound by its IP
+// address. No browser sends one.
+func (h *handler) unnamed(r *http.Request) bool {
+	if r.ProtoAtLeast(1, 1) || r.Host != "" {
+		return false
+	}
+	for host := range h.hosts {
+		if _, err := netip.ParseAddr(host); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // normal is the form in which host names are compared.

@@ -38,6 +38,8 @@ type Options struct {
 	Ready func(*gateway.Gateway)
 	// Admin is the address of health checks and metrics; empty means none.
 	Admin string
+	// AdminHosts are names that requests to that address may be sent to; see admin.Options.
+	AdminHosts []string
 	// AdminToken is what whoever reads refusals there has to know; empty means that nobody does.
 	AdminToken string
 	// Logger is given the log of events before anything runs, for libraries that know no other than the process's
@@ -151,7 +153,7 @@ func (d *daemon) openAdmin(ctx context.Context) (closing func(), err error) {
 		return func() {}, nil
 	}
 	server, err := admin.Listen(ctx, admin.Options{
-		Address: d.options.Admin, Ready: d.ready, Gatherer: d.metrics.Gatherer(), Refusals: d.gateway, Token: d.options.AdminToken, Log: d.log,
+		Address: d.options.Admin, Hosts: d.options.AdminHosts, Ready: d.ready, Gatherer: d.metrics.Gatherer(), Refusals: d.gateway, Token: d.options.AdminToken, Log: d.log,
 	})
 	if err != nil {
 		return nil, err

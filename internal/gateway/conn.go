@@ -48,6 +48,10 @@ type conn struct {
 	severed  atomic.Pointer[string]   // why the gateway closed it over its requests; nil when it did not
 	cause    atomic.Uint32            // a metrics.CloseCause: why it is being closed; 0 when nobody has said
 	closed   sync.Once
+	heard    atomic.Bool // an octet came
+	endless  atomic.Bool // the answer that is being sent ends with the connection
+	lost     atomic.Bool // a write failed
+	writes   writing
 }
 
 // protocol is HTTP on a connection, of either version.
@@ -59,6 +63,9 @@ type protocol struct {
 // Read implements net.Conn, and notices who ended the connection.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard.Load() {
+		c.heard.Store(true)
+	}
 	if err != nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
 		c.blame(metrics.ClosedByClient)
 	}
@@ -68,6 +75,9 @@ func (c *conn) Read(p []byte) (int, error) {
 // Close implements net.Conn. Whoever closes a connection first, the HTTP server, TLS or the gateway, takes it off the
 // socket's table.
 func (c *conn) Close() error {
+	if !c.lost.Load() {
+		c.endless.Store(false) // everything was written
+	}
 	c.end(c.likely())
 	return nil
 }
@@ -99,11 +109,15 @@ func (c *conn) ended() {
 // blame says why the connection is going to be closed. The first who says it is right.
 func (c *conn) blame(cause metrics.CloseCause) { c.cause.CompareAndSwap(0, uint32(cause)) }
 
-// end closes the connection for a cause that counts, unless somebody gave another before.
+// end closes the connection for a cause that counts, unless somebody gave another before. A client that would take the end of the
+// connection for that of its answer is reset, and gets no farewell from TLS.
 func (c *conn) end(cause metrics.CloseCause) {
 	c.closed.Do(func() {
 		c.abused()
 		c.blame(cause)
+		if tcp, ok := c.Conn.(*net.TCPConn); ok && c.endless.Load() {
+			_ = tcp.SetLinger(0) // as below
+		}
 		_ = c.Conn.Close() // nothing depends on it
 		if c.socket != nil {
 			c.socket.conns.remove(c)
@@ -157,11 +171,14 @@ func (c *conn) leave() {
 	}
 }
 
-// dismiss ends a connection as soon as no request runs on it.
+// dismiss ends a connection as soon as no request runs on it. One on which nothing was ever said has none coming.
 func (c *conn) dismiss() {
 	c.leave()
-	if p := c.protocol.Load(); p != nil && p.http1 != nil {
+	switch p := c.protocol.Load(); {
+	case p != nil && p.http1 != nil:
 		p.http1.Retire()
+	case p == nil && !c.heard.Load():
+		c.end(metrics.ClosedDrain)
 	}
 }
 

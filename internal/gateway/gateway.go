@@ -3,14 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"sallyport/internal/metrics"
@@ -43,6 +40,7 @@ type Gateway struct {
 
 	mu      sync.Mutex         // guards what follows, and serialises Swap
 	sockets map[string]*socket // by configured address
+	leaving sync.Map           // of *socket: those that still have an address and are not among sockets; it guards itself
 	closed  bool
 	drains  sync.WaitGroup     // sockets that are being retired
 	cutting context.Context    //nolint:containedctx // it ends the drains, which belong to nobody's call
@@ -131,105 +129,6 @@ func (g *Gateway) replace(previous, next map[string]*upstream.Upstream) {
 	}
 }
 
-// bind opens the sockets that next needs and the gateway does not have.
-func (g *Gateway) bind(next *Snapshot) (map[string]*socket, error) {
-	fresh := map[string]*socket{}
-	var errs []error
-	for address, l := range next.listeners {
-		if g.sockets[address] != nil {
-			continue
-		}
-		bound, err := g.listen(address, next)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
-			continue
-		}
-		fresh[address] = newSocket(g, address, bound)
-	}
-	if len(errs) > 0 {
-		for _, s := range fresh {
-			errs = append(errs, s.abandon())
-		}
-		return nil, errors.Join(errs...)
-	}
-	return fresh, nil
-}
-
-// listen binds one address. Where it overlaps with one that goes in the same moment, such as 127.0.0.1:8443 with :8443,
-// the two share the port until the old one is closed, so that no client finds it closed.
-func (g *Gateway) listen(address string, next *Snapshot) (*net.TCPListener, error) {
-	l, err := listenTCP(address, nil)
-	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
-		return l, err
-	}
-	var going []*socket
-	for old, s := range g.sockets {
-		if next.listeners[old] == nil && samePort(old, address) && share(s.listener, true) == nil {
-			going = append(going, s)
-		}
-	}
-	if len(going) == 0 {
-		return nil, err
-	}
-	l, shared := listenTCP(address, sharing)
-	if shared != nil {
-		for _, s := range going {
-			_ = share(s.listener, false) // it stays as it was
-		}
-		return nil, err
-	}
-	_ = share(l, false) // no other program is to bind it
-	return l, nil
-}
-
-func listenTCP(address string, control func(network, address string, c syscall.RawConn) error) (*net.TCPListener, error) {
-	config := &net.ListenConfig{Control: control}
-	config.SetMultipathTCP(false) // its sockets cannot be quietened
-	l, err := config.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("listen on %s: it is a %T", address, l), l.Close())
-	}
-	return tcp, nil
-}
-
-func samePort(a, b string) bool {
-	_, p, errP := net.SplitHostPort(a)
-	_, q, errQ := net.SplitHostPort(b)
-	return errP == nil && errQ == nil && p == q
-}
-
-// retire closes the sockets that next does not have. When it returns they accept nobody; their requests go on.
-func (g *Gateway) retire(next *Snapshot) {
-	var closing sync.WaitGroup
-	for _, address := range slices.Sorted(maps.Keys(g.sockets)) {
-		if next.listeners[address] != nil {
-			continue
-		}
-		s := g.sockets[address]
-		delete(g.sockets, address)
-		closed := make(chan struct{})
-		closing.Go(func() {
-			defer close(closed)
-			if err := s.close(); err != nil {
-				g.log.Warn("close listener", slog.String("address", address), slog.Any("error", err))
-			}
-		})
-		g.drains.Go(func() {
-			<-closed
-			ctx, cancel := context.WithTimeout(g.cutting, next.drain)
-			defer cancel()
-			if err := s.drain(ctx); err != nil {
-				g.log.Warn("listener retired before its requests ended", slog.String("address", address), slog.Any("error", err))
-			}
-		})
-	}
-	closing.Wait()
-}
-
 // reviewEvery is how often the streams are judged again, so that what expires ends within about a second.
 const reviewEvery = time.Second
 
@@ -297,7 +196,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(g.sockets))
 	for i, s := range slices.Collect(maps.Values(g.sockets)) {
-		wg.Go(func() { errs[i] = errors.Join(s.close(), s.drain(ctx)) })
+		wg.Go(func() { errs[i] = errors.Join(s.close(0), s.drain(ctx)) })
 	}
 	wg.Wait()
 	clear(g.sockets)

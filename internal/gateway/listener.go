@@ -71,16 +71,21 @@ const (
 	noisyGrace = 50 * time.Millisecond
 )
 
-// close ends accepting, and waits for that; requests go on.
-func (s *socket) close() error {
+// lateGrace is how long a socket still completes connections whose clients could go on at another one: the last packet of the
+// beginning of a connection belongs to the socket that got the first, and takes a round trip.
+const lateGrace = 500 * time.Millisecond
+
+// close ends accepting, and waits for that; requests go on. grace is the least time that connections that have begun get.
+func (s *socket) close(grace time.Duration) error {
 	if s.closing.Swap(true) {
 		<-s.accepting
 		return nil
 	}
-	grace := quietGrace
+	least := quietGrace
 	if quieten(s.listener) != nil {
-		grace = noisyGrace
+		least = noisyGrace
 	}
+	grace = max(grace, least)
 	err := s.listener.SetDeadline(time.Now().Add(grace))
 	<-s.accepting
 	return errors.Join(err, s.listener.Close())
@@ -193,7 +198,7 @@ func (s *socket) plain(c *conn, l *listener) {
 		s.server.serveHTTP1(c, c)
 		return
 	}
-	isHTTP2, replay, err := wire.Preface(c, time.Now().Add(c.bounds.IdleTimeout))
+	isHTTP2, replay, err := wire.Preface(c, wireLimits(c.bounds))
 	switch {
 	case err != nil:
 		c.end(metrics.ClosedIdle)
@@ -221,13 +226,13 @@ func (s *socket) handshake(c *conn) {
 	c.evidence = judge.NewEvidence(state.PeerCertificates, c.profile.Asks())
 	switch {
 	case state.NegotiatedProtocol != "h2":
-		s.server.serveHTTP1(c, t)
+		s.server.serveHTTP1(c, newSession(c, t))
 	case state.Version == tls.VersionTLS12 && !fitForHTTP2(state.CipherSuite):
 		s.g.log.LogAttrs(ctx, slog.LevelInfo, "connection closed", slog.String("listener", s.listenerName()), slog.String("remote", c.RemoteAddr().String()),
 			slog.String("error", "the cipher suite "+tls.CipherSuiteName(state.CipherSuite)+" is not for HTTP/2 (RFC 9113, section 9.2.2)"))
 		c.end(metrics.ClosedHandshake)
 	default:
-		s.server.serveHTTP2(c, t)
+		s.server.serveHTTP2(c, newSession(c, t))
 	}
 }
 

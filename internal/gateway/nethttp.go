@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/config"
@@ -91,8 +92,16 @@ func (s server) serveHTTP2(c *conn, inner net.Conn) {
 	_ = own.Serve(&single{conn: &clientConn{Conn: w, conn: c}})
 	ended, end := context.WithCancel(context.Background())
 	end()
-	goAway := func() { _ = own.Shutdown(ended) } // it says GOAWAY, and does not wait
-	c.goAway.Store(&goAway)                      // not before: a server that was shut down would accept nobody
+	var saying atomic.Bool
+	goAway := func() { // it says GOAWAY, and whoever wants that waits for nobody: an idle connection is closed with a last record
+		if !saying.Swap(true) {
+			go func() {
+				defer saying.Store(false)
+				_ = own.Shutdown(ended)
+			}()
+		}
+	}
+	c.goAway.Store(&goAway) // not before: a server that was shut down would accept nobody
 	if c.retiring.Load() {
 		c.retire(metrics.ClosedDrain)
 	}
@@ -206,11 +215,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.blame(metrics.ClosedSendTimeout)
 		}
 	})
+	x.out.begins = x.endless
 	x.control = x.out.control
 	x.view = newView(c, l, r, h.g.clock.Now())
-	x.upgrade, x.websocket = r.ProtoMajor == 1 && wantsWebSocket(r.Header), extendedConnect(r)
+	x.upgrade, x.websocket = asksForWebSocket(r), extendedConnect(r)
 	x.last = r.ProtoMajor == 1 && (r.Method == http.MethodConnect || r.Header["Upgrade"] != nil)
-	x.expects = r.ProtoMajor == 1 && r.Header["Expect"] != nil
+	x.expects = r.ProtoMajor == 1 && r.ProtoMinor > 0 && r.ContentLength != 0 && r.Header["Expect"] != nil // as net/http has it
 	if x.websocket {
 		x.view.Method = http.MethodGet // what the handshake of a WebSocket is over HTTP/1.1
 	}
@@ -241,6 +251,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.answer(0)
+}
+
+// endless is called when an answer begins. To HTTP/1.0 one without a length ends with the connection: there are no chunks.
+func (x *exchange) endless(status int) {
+	r := x.request
+	if r.ProtoMajor != 1 || r.ProtoMinor > 0 || r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+		return
+	}
+	if x.out.Header().Get("Content-Length") == "" {
+		x.conn.endless.Store(true)
+	}
 }
 
 // newView is what judging sees of a request.
@@ -380,6 +401,9 @@ func (x *exchange) end() {
 	x.remember() // first: whoever reads the record can ask about it
 	x.g.record(x.snapshot, &x.view, &x.outcome, &x.record)
 	x.count()
+	if x.record.cut && x.conn.endless.Load() {
+		x.conn.end(metrics.ClosedOther) // before net/http ends it as if the answer were whole
+	}
 	if x.record.cut || x.hangUp {
 		panic(http.ErrAbortHandler) // net/http's way to cut a response
 	}
@@ -487,12 +511,7 @@ func (x *exchange) lastOnConnection() bool {
 }
 
 // sendTimeout is how long the client may take to accept a piece of the answer.
-func (x *exchange) sendTimeout() time.Duration {
-	if x.conn.bounds == nil {
-		return 0
-	}
-	return x.conn.bounds.SendTimeout
-}
+func (x *exchange) sendTimeout() time.Duration { return x.conn.sendTimeout() }
 
 var errCut = errors.New("the exchange was cut")
 

@@ -226,6 +226,7 @@ func (b *requestBody) complete() bool {
 type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	begins  func(status int) // called before the head of the answer is written; nil for nothing
 	status  int
 	written atomic.Int64
 	timeout time.Duration // for a piece; 0 for no limit
@@ -248,6 +249,9 @@ func (w *response) interrupt() { _ = w.control.SetWriteDeadline(time.Unix(1, 0))
 func (w *response) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.status = status
+		if w.begins != nil {
+			w.begins(status)
+		}
 	} else if w.timeout > 0 { // it is sent at once
 		w.watch.start(w.timeout)
 		defer w.watch.stop()

@@ -35,9 +35,7 @@ func (x *exchange) forward() {
 	ctx, cancel := context.WithCancelCause(x.request.Context())
 	defer cancel(nil)
 	x.stream.begin(x, cancel, rpc || upgrade)
-	if rpc || upgrade || x.request.ContentLength < 0 {
-		x.g.streams.add(&x.stream)
-	}
+	x.g.streams.add(&x.stream)
 	early := &earlyAnswers{x: x}
 	out := x.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass}), upgrade)
 	sent := time.Now()
@@ -212,15 +210,15 @@ func (e *earlyAnswers) stop() {
 // relay sends a target's answer to the client.
 func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	response := reply.Response
-	events := strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
+	events := isEventStream(response.Header.Get("Content-Type"))
 	if rpc || events {
 		reply.SetPause(0) // it may be silent; stream_idle_timeout holds
 	}
 	if events {
 		x.stream.declared.Store(true)
 	}
-	if events || response.ContentLength < 0 {
-		x.g.streams.add(&x.stream) // it may be there already
+	if response.ContentLength < 0 {
+		x.stream.endless.Store(true)
 	}
 	h := x.out.Header()
 	removeHopByHop(response.Header)

@@ -10,29 +10,46 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/textproto"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/metrics"
 	"sallyport/internal/upstream"
 )
 
-// wantsWebSocket reports whether an HTTP/1 request asks to go on as a WebSocket (RFC 6455, section 4.1). Any other protocol,
-// HTTP/2 above all, would carry requests past the gateway that nobody judges: such requests go on without the wish.
+// asksForWebSocket reports whether a request asks to go on as a WebSocket: with GET, without a body, and not with HTTP/1.0 (RFC
+// 6455, section 4.1; RFC 9110, section 7.8). Any other goes on as what it is, without the wish.
+func asksForWebSocket(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.ProtoMinor > 0 && r.Method == http.MethodGet && r.ContentLength == 0 && wantsWebSocket(r.Header)
+}
+
+// wantsWebSocket reports whether the fields of an HTTP/1 message ask to go on as a WebSocket, or agree to it. Any other
+// protocol, HTTP/2 above all, would carry requests past the gateway that nobody judges: such requests go on without the
+// wish. It reads the fields as package wire does.
 func wantsWebSocket(h http.Header) bool {
 	upgrade := h["Upgrade"]
-	if len(upgrade) != 1 || !strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket") {
+	if len(upgrade) != 1 || !isWord(upgrade[0], "websocket") {
 		return false
 	}
 	for _, list := range h["Connection"] {
 		for option := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+			if isWord(option, "upgrade") {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isWord reports whether a text is a word in ASCII, in any case and with blanks around it. Nothing else folds to it: not a
+// no-break space, not the letters beyond ASCII that have a lower case within.
+func isWord(text, word string) bool {
+	text = textproto.TrimString(text)
+	return len(text) == len(word) && strings.EqualFold(text, word)
 }
 
 // askForWebSocket makes a request one for a WebSocket. Over HTTP/2 the client has left the key to the two ends of each
@@ -80,13 +97,23 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		x.left()
 		return
 	}
-	hangUp := func() {
-		_ = client.Close() // nothing depends on it, here and below
-		_ = backend.Close()
+	x.carry(client, backend)
+}
+
+// carry copies both ways until one side ends, or the stream is cut.
+func (x *exchange) carry(client, backend io.ReadWriteCloser) {
+	var once sync.Once
+	hangUp := func() { // it waits for nobody
+		once.Do(func() {
+			go backend.Close() //nolint:errcheck // nothing depends on it
+			_ = client.Close() // nor here
+		})
 	}
 	x.stream.waits(hangUp)
+	stuck := &watchdog{end: hangUp} // a target that takes nothing would keep us from seeing that the client has left
+	defer stuck.close()
 	ended := make(chan error, 2)
-	go func() { ended <- x.copyTunnel(backend, client, nil) }()
+	go func() { ended <- x.copyTunnel(&target{backend, stuck, x.sendTimeout()}, client, nil) }()
 	go func() { ended <- x.copyTunnel(client, backend, x.out) }()
 	var first error // what the other direction ends with is of our own making
 	for i := range 2 {
@@ -101,9 +128,26 @@ func (x *exchange) tunnel(reply *upstream.Reply) {
 		x.record.failure = why
 	case x.conn.severed.Load() != nil:
 		x.record.failure = *x.conn.severed.Load()
+	case stuck.expired():
+		x.record.failure = "the target took longer than send_timeout to receive"
 	case timedOut(first):
 		x.record.failure = "the client took longer than send_timeout to receive"
 	}
+}
+
+// target is a target's side of a tunnel for writing. It has as long to take a piece as a client has.
+type target struct {
+	io.Writer
+	watch   *watchdog
+	timeout time.Duration // 0 for no limit
+}
+
+func (t *target) Write(p []byte) (int, error) {
+	if t.timeout > 0 {
+		t.watch.start(t.timeout)
+		defer t.watch.stop()
+	}
+	return t.Writer.Write(p)
 }
 
 // copyTunnel copies one direction. to is counted where it is the client's.
@@ -141,7 +185,11 @@ func (x *exchange) tunnelHTTP1(response *http.Response) (io.ReadWriteCloser, err
 	if err != nil {
 		return nil, err
 	}
-	p.http1.Tunnel()
+	if err := p.http1.Tunnel(); err != nil {
+		_ = connection.Close()
+		x.cut("change the protocol: " + err.Error())
+		return nil, err
+	}
 	x.out.status = http.StatusSwitchingProtocols
 	_ = connection.SetDeadline(time.Time{})
 	t := &clientTunnel{Conn: connection, x: x, buffered: buffered.Reader}
@@ -180,6 +228,19 @@ func (t *clientTunnel) Write(p []byte) (int, error) {
 		_ = t.SetWriteDeadline(time.Now().Add(timeout))
 	}
 	return t.Conn.Write(p)
+}
+
+// cutGrace is how long a client has to take the last record of TLS when a tunnel ends. One that takes nothing is cut.
+const cutGrace = time.Second
+
+// Close ends the connection and does not wait for that.
+func (t *clientTunnel) Close() error {
+	go func() {
+		force := time.AfterFunc(cutGrace, func() { t.x.conn.end(metrics.ClosedOther) })
+		defer force.Stop()
+		_ = t.Conn.Close() // nothing depends on it
+	}()
+	return nil
 }
 
 // tunnelHTTP2 answers the extended CONNECT; the stream of HTTP/2 goes on as the tunnel.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"sallyport/internal/metrics"
 )
 
-// streams are the exchanges that may last: upgraded connections, gRPC, event streams, and bodies of no declared length. They
-// are judged again while they last, because their requests were judged when they began.
+// streams are the exchanges that are on their way. Those that may last, upgraded connections, gRPC and event streams, are judged
+// again from the beginning, and any other once it is older than streamAge: their requests were judged when they began.
 type streams struct {
 	mu   sync.Mutex
 	open map[*stream]struct{}
@@ -22,12 +23,15 @@ type streams struct {
 type stream struct {
 	x        *exchange
 	cancel   context.CancelCauseFunc
-	declared atomic.Bool // it is one by its kind, not by its length alone
+	known    bool        // the backend was told who calls
+	declared atomic.Bool // it is a stream by its kind
+	endless  atomic.Bool // its request or its answer has no declared length: when it is old it is a stream, too
 	moved    int64
 	quiet    time.Duration // without a byte in either direction
 
 	mu      sync.Mutex
-	unblock func()            // ends what the handler may be waiting for; nil for nothing but the context
+	began   time.Time
+	unblock func()            // ends what the handler may be waiting for, and waits for nobody; nil for nothing but the context
 	why     string            // why it was cut; "" while it goes on
 	cutAt   time.Time         // by which it was judged then
 	refusal decision.Decision // with which it was cut; its reason is OK for another cause, and InternalError while it goes on
@@ -35,13 +39,28 @@ type stream struct {
 	metered bool
 }
 
-// streamAge is how long an exchange whose request or answer has no declared length may last before it counts as a stream. Most are ordinary pages, and a
-// reload should not touch those.
+// streamAge is how long an exchange may last before it is judged again. Most are ordinary ones, and a reload should not touch
+// those.
 const streamAge = 10 * time.Second
 
+// isEventStream reports whether a Content-Type is that of server-sent events. Media types have no case (RFC 9110, section
+// 8.3.1).
+func isEventStream(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.Trim(media, " \t"), "text/event-stream")
+}
+
 func (s *stream) begin(x *exchange, cancel context.CancelCauseFunc, declared bool) {
-	s.x, s.cancel = x, cancel
+	s.x, s.cancel, s.known, s.began = x, cancel, x.outcome.Caller.Known(), time.Now()
 	s.declared.Store(declared)
+	s.endless.Store(x.request.ContentLength < 0)
+}
+
+// young reports whether it is too early to judge an exchange again.
+func (s *stream) young() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.declared.Load() && time.Since(s.began) < streamAge
 }
 
 // verdict returns why the stream was cut, "" while it goes on.
@@ -62,7 +81,8 @@ func (s *stream) refused() (decision.Decision, time.Time) {
 	return s.refusal, s.cutAt
 }
 
-// waits tells how to end what the handler is going to wait for.
+// waits tells how to end what the handler is going to wait for. unblock is called by the review of all streams, which must not
+// wait for anybody.
 func (s *stream) waits(unblock func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +144,8 @@ func (l *streams) all() []*stream {
 	return list
 }
 
-// review judges every stream again, as its request would be judged now, and cuts those that would be refused. since is how
-// long ago the last review was.
+// review judges again what lasts, as its request would be judged now, and cuts what would be refused. since is how long ago
+// the last review was. It waits for no client and no target: one that takes nothing would keep all others from being judged.
 func (g *Gateway) review(since time.Duration) {
 	snapshot := g.snapshot.Load()
 	if snapshot == nil {
@@ -133,12 +153,15 @@ func (g *Gateway) review(since time.Duration) {
 	}
 	now := g.clock.Now()
 	for _, s := range g.streams.all() {
-		x := s.x
-		if !s.declared.Load() && time.Since(x.record.start) < streamAge {
+		if s.young() {
 			continue
 		}
-		s.meter()
-		if s.silent(since) {
+		x := s.x
+		lasting := s.declared.Load() || s.endless.Load()
+		if lasting {
+			s.meter()
+		}
+		if lasting && s.silent(since) {
 			s.end("nothing was sent in either direction for stream_idle_timeout", "idle", decision.Decision{Reason: decision.OK}, now)
 			continue
 		}
@@ -146,17 +169,41 @@ func (g *Gateway) review(since time.Duration) {
 		if l == nil {
 			continue // it was removed: the stream ends with its connection, at the end of the drain
 		}
-		v := x.view
-		v.Listener, v.Now = l.Listener, now
-		o := snapshot.rules.Decide(&v, nil)
-		if o.Allowed() {
+		d, fell := s.again(snapshot, l, now)
+		if d.Allowed() || !lasting && !aboutCaller(d.Reason) {
 			continue
 		}
-		if o.Fell {
+		if fell {
 			x.conn.retire(metrics.ClosedEvidence)
 		}
-		s.end(fmt.Sprintf("judged again: %s %s", o.Reason, o.Detail), o.Reason.String(), o.Decision, now)
+		s.end(fmt.Sprintf("judged again: %s %s", d.Reason, d.Detail), d.Reason.String(), d, now)
 	}
+}
+
+// again judges an exchange as its request would be judged now. A caller of whom the backend was told who it is has to be still
+// the same: one that would pass as anonymous now is refused. fell is the outcome's.
+func (s *stream) again(snapshot *Snapshot, l *listener, now time.Time) (d decision.Decision, fell bool) {
+	v := s.x.view
+	v.Listener, v.Now = l.Listener, now
+	o := snapshot.rules.Decide(&v, nil)
+	switch {
+	case !o.Allowed():
+		return o.Decision, o.Fell
+	case !s.known || o.Caller.Known(): // the connection has one certificate, so it is the same caller
+		return o.Decision, false
+	case !o.WouldBe.Allowed():
+		return o.WouldBe, false
+	}
+	d = decision.Decision{Reason: decision.CertificateUntrusted, Detail: "the backend was told who calls, and the caller would be anonymous now"}
+	if leaf := v.Evidence.Leaf(); leaf != nil && now.After(leaf.NotAfter) {
+		d.Reason = decision.CertificateExpired
+	}
+	return d, false
+}
+
+// aboutCaller reports whether a reason is about the caller's certificate, and not about where the request goes.
+func aboutCaller(r decision.Reason) bool {
+	return r >= decision.CertificateMissing && r <= decision.CertificateDenied
 }
 
 // meter counts a stream once it is known to be one.

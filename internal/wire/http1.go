@@ -32,6 +32,7 @@ type HTTP1 struct {
 	gone    error // what the wrapped connection ended with
 	failed  error // what every Read returns after what is ready
 
+	begun     time.Time // when the first head did, if that is known before it is read; zero afterwards
 	place     place
 	switching bool // the request asks for another protocol
 	retired   bool
@@ -76,6 +77,9 @@ const (
 func NewHTTP1(c net.Conn, l Limits) *HTTP1 {
 	h := &HTTP1{waiter: waiter{conn: c}, limits: l}
 	h.ours = time.Now().Add(l.IdleTimeout)
+	if r, ok := c.(*replay); ok {
+		h.begun = r.begun
+	}
 	return h
 }
 
@@ -139,16 +143,21 @@ func (c *HTTP1) Idle() bool {
 }
 
 // Tunnel says that the connection was hijacked: everything that was not read yet, also what was read ahead, is from now
-// on returned as it is, and no deadline holds but the user's. It is only for a request that asked for another protocol
-// with Connection and Upgrade fields (RFC 9110 §7.8), behind which nothing was taken for HTTP.
-func (c *HTTP1) Tunnel() {
+// on returned as it is, and no deadline holds but the user's. It returns an error and changes nothing unless the last
+// request asked for another protocol with Connection and Upgrade fields (RFC 9110 §7.8): behind any other, what comes was
+// taken for HTTP, and of a client that was refused nothing is to be trusted any more.
+func (c *HTTP1) Tunnel() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.place == refused || c.violation != nil {
-		return // nothing of this client is to be trusted any more
+	if c.place == tunneled {
+		return nil
+	}
+	if c.place != onHold || c.violation != nil {
+		return errors.New("http/1: the last request was not read as one that may change the protocol")
 	}
 	c.place, c.ours = tunneled, time.Time{}
 	_ = c.changed() // as in Done
+	return nil
 }
 
 // Linger says that the client is still sending what nobody will read, although its answer was sent: Close lets it read that

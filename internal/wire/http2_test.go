@@ -240,7 +240,7 @@ func TestNetHTTPSpeaksBothProtocolsBehindPreface(t *testing.T) {
 	go func() {
 		defer close(ended)
 		_ = server.Serve(wrapping{listener, func(raw net.Conn) net.Conn {
-			isHTTP2, c, err := wire.Preface(raw, time.Now().Add(time.Minute))
+			isHTTP2, c, err := wire.Preface(raw, limits())
 			switch {
 			case err != nil:
 				return raw // one that the transport dialled beside another, and has given up

@@ -185,7 +185,9 @@ func TestWhatFollowsAnUpgradeIsHeld(t *testing.T) {
 				t.Fatalf("Read returned %q, %v", r.text, r.err)
 			}
 			_ = c.SetDeadline(time.Time{})
-			c.Tunnel()
+			if err := c.Tunnel(); err != nil {
+				t.Error(err)
+			}
 			c.Done()
 			wantRead(t, c, frames)
 			if c.Idle() {
@@ -225,6 +227,9 @@ func TestWhatFollowsAnUpgradeIsHeld(t *testing.T) {
 			request := plain[:len(plain)-2] + half + "\r\n"
 			send(t, client, request+plain)
 			wantRead(t, c, request)
+			if c.Tunnel() == nil {
+				t.Errorf("%q: there is a tunnel, and what follows was taken for a request", half)
+			}
 			wantRead(t, c, plain)
 		}
 	})
@@ -245,7 +250,9 @@ func TestWhatFollowsAnUpgradeIsHeld(t *testing.T) {
 			send(t, client, upgrade)
 			wantRead(t, c, upgrade)
 			done := background(c)
-			c.Tunnel()
+			if err := c.Tunnel(); err != nil {
+				t.Error(err)
+			}
 			send(t, client, frames)
 			if r := <-done; r.text != frames[:1] {
 				t.Errorf("Read returned %q, %v", r.text, r.err)
@@ -266,7 +273,9 @@ func TestWhatFollowsAnUpgradeIsHeld(t *testing.T) {
 			if r := <-done; !errors.Is(r.err, io.EOF) {
 				t.Errorf("Read returned %q, %v", r.text, r.err)
 			}
-			c.Tunnel()
+			if err := c.Tunnel(); err != nil {
+				t.Error(err)
+			}
 			wantRead(t, c, frames)
 			wantEnd(t, c, io.EOF)
 		})
@@ -290,7 +299,9 @@ func TestWhatFollowsAnUpgradeIsHeld(t *testing.T) {
 				t.Errorf("%d octets are held", written)
 			}
 			held := written
-			c.Tunnel()
+			if err := c.Tunnel(); err != nil {
+				t.Error(err)
+			}
 			<-done
 			if n, err := io.CopyN(io.Discard, c, 1<<20-1); err != nil {
 				t.Errorf("%d octets after %d were held, then %v", n, held, err)

@@ -24,6 +24,9 @@ func (c *HTTP1) wait() {
 			c.ours = now.Add(retireGrace)
 		}
 	case inHead, inBody, inTrailer:
+		if !c.begun.IsZero() {
+			now, c.begun = c.begun, time.Time{}
+		}
 		c.ours = now.Add(c.limits.HeaderTimeout)
 	case onHold, refused, tunneled:
 	}
@@ -111,7 +114,7 @@ func (c *HTTP1) settle(length int, problem *Problem) {
 		c.move(inHead)
 	default:
 		c.delivered++
-		c.ours = time.Time{}
+		c.ours, c.begun = time.Time{}, time.Time{}
 		c.switching = c.head.upgrade && c.head.upgradeListed
 		c.head = head{}
 		c.follow()

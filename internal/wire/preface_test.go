@@ -42,7 +42,7 @@ func TestPrefaceTellsTheProtocols(t *testing.T) {
 					_, _ = io.WriteString(client, piece)
 				}
 			}()
-			http2, c, err := wire.Preface(server, time.Time{})
+			http2, c, err := wire.Preface(server, limits())
 			if err != nil || http2 != tt.http2 {
 				t.Fatalf("Preface returned %v, %v", http2, err)
 			}
@@ -65,27 +65,73 @@ func TestPrefaceDoesNotWaitForEver(t *testing.T) {
 		client, server := net.Pipe()
 		defer server.Close()
 		defer client.Close()
-		if _, c, err := wire.Preface(server, time.Now().Add(time.Second)); !errors.Is(err, os.ErrDeadlineExceeded) || c != nil {
-			t.Errorf("Preface returned %v, %v", c, err)
+		start := time.Now()
+		if _, c, err := wire.Preface(server, limits()); !errors.Is(err, os.ErrDeadlineExceeded) || c != nil || time.Since(start) != limits().IdleTimeout {
+			t.Errorf("Preface returned %v, %v after %v", c, err, time.Since(start))
 		}
 		send(t, client, "G")
-		_, c, err := wire.Preface(server, time.Now().Add(time.Second))
+		_, c, err := wire.Preface(server, limits())
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Minute)
+		<-time.After(time.Hour)
 		send(t, client, plain[1:])
 		wantRead(t, c, "G")
 		wantRead(t, c, plain[1:]) // the deadline is gone
-		send(t, client, preface[:5])
-		start := time.Now()
-		http2, c, err := wire.Preface(server, start.Add(time.Second))
-		if err != nil || http2 || time.Since(start) != time.Second {
-			t.Fatalf("Preface returned %v, %v after %v", http2, err, time.Since(start))
+	})
+}
+
+func TestAHeadThatBeginsAsThePrefaceHasTheTimeOfAHead(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"P", preface[:5], preface[:16]} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			defer server.Close()
+			defer client.Close()
+			start := time.Now()
+			go func() {
+				<-time.After(50 * time.Second) // it may be silent for as long as a connection may be idle
+				_, _ = io.WriteString(client, first)
+			}()
+			http2, c, err := wire.Preface(server, limits())
+			if err != nil || http2 {
+				t.Fatalf("%q: Preface returned %v, %v", first, http2, err)
+			}
+			h := wire.NewHTTP1(c, limits())
+			if _, err := read(h); err != nil {
+				t.Fatal(err)
+			}
+			if _, problem := h.Problem(); problem == nil || problem.Kind != wire.TooSlow && first != preface[:16] {
+				t.Errorf("%q: the problem is %v", first, problem)
+			}
+			if took := time.Since(start); took != 50*time.Second+limits().HeaderTimeout {
+				t.Errorf("%q: it took %v", first, took)
+			}
+			h.Done()
+		})
+	}
+}
+
+func TestTheRequestAfterOneThatBeganAsThePrefaceHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer server.Close()
+		defer client.Close()
+		const patch = "PATCH / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+		send(t, client, patch)
+		_, c, err := wire.Preface(server, limits())
+		if err != nil {
+			t.Fatal(err)
 		}
 		h := wire.NewHTTP1(c, limits())
-		wantProblem(t, h, 1, wire.TooSlow)
-		if took := time.Since(start); took != 11*time.Second {
+		wantRead(t, h, patch)
+		h.Done()
+		<-time.After(50 * time.Second)
+		send(t, client, plain[:5])
+		start := time.Now()
+		wantProblem(t, h, 2, wire.TooSlow)
+		if took := time.Since(start); took != limits().HeaderTimeout {
 			t.Errorf("it took %v", took)
 		}
 	})
@@ -96,11 +142,11 @@ func TestPrefaceReportsAConnectionThatIsGone(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
 	go client.Close()
-	if _, c, err := wire.Preface(server, time.Time{}); err == nil || c != nil {
+	if _, c, err := wire.Preface(server, limits()); err == nil || c != nil {
 		t.Errorf("Preface returned %v, %v", c, err)
 	}
 	server.Close()
-	if _, c, err := wire.Preface(server, time.Time{}); err == nil || c != nil {
+	if _, c, err := wire.Preface(server, limits()); err == nil || c != nil {
 		t.Errorf("Preface returned %v, %v", c, err)
 	}
 }

@@ -167,7 +167,9 @@ func TestAHijackedConnectionSpeaksAnotherProtocol(t *testing.T) {
 			return
 		}
 		defer hijacked.Close()
-		hijacked.(*wire.HTTP1).Tunnel()
+		if err := hijacked.(*wire.HTTP1).Tunnel(); err != nil {
+			t.Error(err)
+		}
 		_, _ = io.WriteString(hijacked, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		_, _ = io.Copy(hijacked, rw)
 		_ = hijacked.(interface{ CloseWrite() error }).CloseWrite()
