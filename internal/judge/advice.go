@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/trust"
 )
 
 // advise says what could be changed so that the request passes. It never proposes to trust what was not validated without
@@ -22,7 +23,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificateNotYetValid:
 		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %s is not valid yet.", w.brokenDate(true), w.broken())
 	case decision.CertificatePurpose:
-		w.change("Have %s issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken())
+		w.advisePurpose()
 	case decision.CertificateWeak:
 		w.change("Have %s issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken())
 	case decision.CertificateChain:
@@ -87,44 +88,67 @@ func (w *witness) brokenDate(begin bool) string {
 }
 
 func (w *witness) adviseMissing(o *Outcome) {
-	set, _ := w.trustInEffect(o)
-	var stores []string
-	if set != nil {
-		for _, s := range set.Stores() {
-			stores = append(stores, quote(s.Name()))
-		}
-	}
-	switch p := w.request.Listener.ProfileFor(w.request.ServerName); {
-	case p != nil && !p.Asks():
+	p := w.request.Listener.ProfileFor(w.request.ServerName)
+	switch {
+	case p == nil:
+		w.change("Nobody can present a certificate on the listener %q, because it speaks no TLS: the caller has to use one that does.", w.out.Listener)
+		return
+	case !p.Asks() && o != nil && w.request.Listener.ProfileFor(o.Host).Asks():
+		w.change("The client has to name %q in the handshake: without a server name it gets the default TLS profile, which never asks.", o.Host)
+		return
+	case !p.Asks():
 		w.change("The handshake never asks: set client_auth to optional or required in the TLS profile %q of the listener %q.", w.out.Profile, w.out.Listener)
-	case len(stores) > 0:
-		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.",
-			strings.Join(stores, " or "))
-	default:
-		w.change("The caller has to present a certificate.")
+		return
 	}
+	set, _ := w.trustInEffect(o)
+	if names := storesOf(set); names != "" {
+		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.", names)
+		return
+	}
+	w.change("The caller has to present a certificate.")
+}
+
+// storesOf names the trust stores of a set for a sentence.
+func storesOf(set *trust.Set) string {
+	var names []string
+	for _, s := range set.Stores() {
+		names = append(names, quote(s.Name()))
+	}
+	return strings.Join(names, " or ")
+}
+
+// advisePurpose tells a CA that calls by itself from a certificate that is meant for something else.
+func (w *witness) advisePurpose() {
+	leaf := w.request.Evidence.Leaf()
+	if leaf != nil && leaf.IsCA && w.brokeAtTheLeaf() {
+		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
+		return
+	}
+	w.change("Have %s issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken())
+}
+
+// brokeAtTheLeaf reports whether the caller's own certificate broke the path.
+func (w *witness) brokeAtTheLeaf() bool {
+	return w.out.Broken != nil && len(w.out.Presented) > 0 && w.out.Broken.SHA256 == w.out.Presented[0].SHA256
 }
 
 func (w *witness) adviseUntrusted(o *Outcome) {
 	set, _ := w.trustInEffect(o)
-	if set == nil {
-		return
-	}
-	var stores []string
-	for _, s := range set.Stores() {
-		stores = append(stores, quote(s.Name()))
-	}
-	last := w.out.Broken
-	if last == nil {
-		return
-	}
-	names := strings.Join(stores, " or ")
-	if last.Issuer == last.Subject {
+	last, names := w.out.Broken, storesOf(set)
+	switch {
+	case last == nil:
+		w.change("The caller needs a certificate that the trust store %s accepts.", names)
+	case w.request.Now.After(last.NotAfter), w.request.Now.Before(last.NotBefore):
+		w.change("%q is valid from %s through %s only: to trust it would not help. If it is an anchor, add its successor to the trust store %s; otherwise the caller needs another certificate.",
+			last.Subject, w.brokenDate(true), w.brokenDate(false), names)
+	case last.Issuer == last.Subject && w.brokeAtTheLeaf():
 		w.change("If this very certificate is to be accepted, add it as an anchor with pin: true to the trust store %s; sha256 %s has to be what the partner told you.", names, last.SHA256)
-		return
+	case last.Issuer == last.Subject:
+		w.change("If the CA %q is a partner's, add it as an anchor to the trust store %s; sha256 %s has to be what the partner told you.", last.Subject, names, last.SHA256)
+	default:
+		w.change("If the CA %q is a partner's, add its certificate as an anchor to the trust store %s.", last.Issuer, names)
+		w.change("If it is an intermediate below a CA that is trusted already, the caller has to send it along with its own certificate.")
 	}
-	w.change("If the CA %q is a partner's, add its certificate as an anchor to the trust store %s.", last.Issuer, names)
-	w.change("If it is an intermediate below a CA that is trusted already, the caller has to send it along with its own certificate.")
 }
 
 func (w *witness) adviseNotAllowed(o *Outcome) {

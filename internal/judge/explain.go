@@ -115,6 +115,8 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	}
 	var named decision.Decision
 	if v.ServerName, named = serverName(target.Hostname()); !named.Allowed() {
+		w.out.Handshake = true // a name that is no host name gets no TLS profile
+		w.trace.Add("server name", decision.Fail, named.Detail)
 		return w.conclude(named, nil), nil
 	}
 	v.TLSVersion = tls.VersionTLS13
@@ -279,7 +281,8 @@ func (w *witness) validated(o *Outcome) {
 	}
 }
 
-// trustInEffect is the trust that judged: the API's, or the handshake's where no API was reached.
+// trustInEffect is the trust that judged: the API's, or that of the TLS profile where it refused before, or the
+// handshake's where no API was reached.
 func (w *witness) trustInEffect(o *Outcome) (*trust.Set, *Binding) {
 	var p *Profile
 	if w.request.OverTLS && w.request.Listener.TLS {
@@ -289,6 +292,11 @@ func (w *witness) trustInEffect(o *Outcome) (*trust.Set, *Binding) {
 		}
 	}
 	if o != nil && o.Binding != nil {
+		if e := w.request.Evidence; p.insists() && e.presented() {
+			if set := p.gates[o.Binding.trust]; !set.Explain(e.chain, w.request.Now, nil).Accepted() {
+				return set, nil
+			}
+		}
 		return o.Binding.trustIn(p), o.Binding
 	}
 	if p.insists() {

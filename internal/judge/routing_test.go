@@ -218,7 +218,7 @@ apis:
   - {name: anyone, path: /anyone/, upstream: echo}
   - {name: guests, path: /guests/, upstream: echo, client_certificate: {mode: required, trust: [strangers]}}
   - {name: partners, path: /partners/, upstream: echo, client_certificate: {mode: required, trust: [partners]}}
-  - {name: wanting, hosts: [a.lax.test], path: /wanting/, upstream: echo, client_certificate: {mode: optional}}
+  - {name: wanting, hosts: [a.lax.test], listeners: [public], path: /wanting/, upstream: echo, client_certificate: {mode: optional}}
   - {name: reading, hosts: [strict.test], path: /reading/, methods: [GET], upstream: echo}
   - {name: watched, hosts: [strict.test], path: /watched/, upstream: echo, client_certificate: {mode: required, trust: [partners], observe_only: true}}
 `
