@@ -3,6 +3,7 @@ package judge
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"sallyport/internal/decision"
 	"sallyport/internal/trust"
@@ -19,13 +20,13 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificateMalformed:
 		w.change("The caller needs another certificate: the names in this one cannot be read in one way only. sallyport cert inspect shows them.")
 	case decision.CertificateExpired:
-		w.change("%s has to be replaced: it was valid through %s. An expired certificate is never let in.", w.broken(), w.brokenDate(false))
+		w.change("%q has to be replaced: it was valid through %s. An expired certificate is never let in.", w.broken.Subject, date(w.broken.NotAfter))
 	case decision.CertificateNotYetValid:
-		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %s is not valid yet.", w.brokenDate(true), w.broken())
+		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %q is not valid yet.", date(w.broken.NotBefore), w.broken.Subject)
 	case decision.CertificatePurpose:
 		w.advisePurpose()
 	case decision.CertificateWeak:
-		w.change("Have %s issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken())
+		w.change("Have %q issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken.Subject)
 	case decision.CertificateChain:
 		w.change("The caller has to send its intermediates, each once, and nothing else; see the detail for the element that broke the path. sallyport cert verify tries a chain without the gateway.")
 	case decision.CertificateNotAllowed:
@@ -35,6 +36,10 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.MisdirectedRequest:
 		w.change("The client has to open a new connection whose server name is the host that it asks for; most do so by themselves after 421.")
 	case decision.TrustUnavailable:
+		if o == nil || o.API == nil || o.API.broken.Allowed() {
+			w.adviseTrust()
+			return
+		}
 		w.change("Repair what the API needs (the detail names it); until then it refuses everybody.")
 	case decision.MethodNotAllowed:
 		w.change("Use a method that the API serves, or add this one to its methods%s.", w.at(o))
@@ -64,28 +69,8 @@ func (w *witness) at(o *Outcome) string {
 	return " (" + o.API.where + ")"
 }
 
-// broken names the certificate that broke the path, and falls back on the caller's.
-func (w *witness) broken() string {
-	switch {
-	case w.out.Broken != nil:
-		return quote(w.out.Broken.Subject)
-	case len(w.out.Presented) > 0:
-		return quote(w.out.Presented[0].Subject)
-	}
-	return "the certificate"
-}
-
-func (w *witness) brokenDate(begin bool) string {
-	const form = "2006-01-02T15:04:05Z"
-	c := w.out.Broken
-	switch {
-	case c == nil:
-		return "an unknown time"
-	case begin:
-		return c.NotBefore.Format(form)
-	}
-	return c.NotAfter.Format(form)
-}
+// date is how a sentence has a time.
+func date(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 func (w *witness) adviseMissing(o *Outcome) {
 	p := w.request.Listener.ProfileFor(w.request.ServerName)
@@ -105,7 +90,12 @@ func (w *witness) adviseMissing(o *Outcome) {
 		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.", names)
 		return
 	}
-	w.change("The caller has to present a certificate.")
+	w.adviseTrust()
+}
+
+// adviseTrust is for what nobody's certificate could pass.
+func (w *witness) adviseTrust() {
+	w.change("No trust store is in effect, so no certificate is accepted: name one in the trust of the TLS profile %q of the listener %q, or in that of an API below it.", w.out.Profile, w.out.Listener)
 }
 
 // storesOf names the trust stores of a set for a sentence.
@@ -124,23 +114,21 @@ func (w *witness) advisePurpose() {
 		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
 		return
 	}
-	w.change("Have %s issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken())
+	w.change("Have %q issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken.Subject)
 }
 
 // brokeAtTheLeaf reports whether the caller's own certificate broke the path.
 func (w *witness) brokeAtTheLeaf() bool {
-	return w.out.Broken != nil && len(w.out.Presented) > 0 && w.out.Broken.SHA256 == w.out.Presented[0].SHA256
+	return len(w.out.Presented) > 0 && w.broken.SHA256 == w.out.Presented[0].SHA256
 }
 
 func (w *witness) adviseUntrusted(o *Outcome) {
 	set, _ := w.trustInEffect(o)
-	last, names := w.out.Broken, storesOf(set)
+	last, names := &w.broken, storesOf(set)
 	switch {
-	case last == nil:
-		w.change("The caller needs a certificate that the trust store %s accepts.", names)
 	case w.request.Now.After(last.NotAfter), w.request.Now.Before(last.NotBefore):
 		w.change("%q is valid from %s through %s only: to trust it would not help. If it is an anchor, add its successor to the trust store %s; otherwise the caller needs another certificate.",
-			last.Subject, w.brokenDate(true), w.brokenDate(false), names)
+			last.Subject, date(last.NotBefore), date(last.NotAfter), names)
 	case last.Issuer == last.Subject && w.brokeAtTheLeaf():
 		w.change("If this very certificate is to be accepted, add it as an anchor with pin: true to the trust store %s; sha256 %s has to be what the partner told you.", names, last.SHA256)
 	case last.Issuer == last.Subject:
@@ -163,9 +151,6 @@ const mostRoutes = 5
 
 // adviseNoRoute names what is near: APIs that own the place on other listeners, and those that the host has.
 func (w *witness) adviseNoRoute(o *Outcome) {
-	if o == nil {
-		return
-	}
 	var elsewhere, here []string
 	for _, a := range w.rules.routes.Lookup(o.Host, o.Path) {
 		if a.bindings[w.request.Listener.Index] == nil && len(elsewhere) < mostRoutes {

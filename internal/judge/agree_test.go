@@ -187,7 +187,7 @@ func TestExplainAgreesWithWhatIsDecided(t *testing.T) {
 		}
 	}
 	for r := range decision.All() {
-		switch r { //nolint:exhaustive // every other reason is to be seen above
+		switch r {
 		case decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch, decision.UserDisabled,
 			decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous, decision.TLSRequired, decision.CredentialMissing,
 			decision.CredentialInvalid, decision.TokenBindingMismatch, decision.RateLimited, decision.QuotaExceeded, decision.PolicyDenied,

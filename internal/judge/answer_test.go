@@ -2,6 +2,7 @@ package judge_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,12 +57,7 @@ func aboutCertificates() []decision.Reason {
 }
 
 func about(r decision.Reason) bool {
-	for _, c := range aboutCertificates() {
-		if c == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(aboutCertificates(), r)
 }
 
 func TestEveryReasonHasItsProblem(t *testing.T) {

@@ -2,6 +2,7 @@ package judge_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,6 +125,28 @@ func TestOneConnectionMayUseManyTrustSets(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestEvidenceIsJudgedConcurrently(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	rules := p.rules(t, strictProfiles)
+	e := evidence(p.partner)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for n := range 200 {
+				v := opened(t, rules, "localhost", e)
+				v.Target, v.Now = "/partners/", now().Add(time.Duration(n)*time.Second)
+				want := ""
+				if (i+n)%2 == 0 {
+					v.Target, want = "/guests/", "certificate_untrusted"
+				}
+				expect(t, rules.Decide(v, nil), want)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestRefusedIsARefusalThatNobodyJudged(t *testing.T) {

@@ -185,6 +185,7 @@ type witness struct {
 	request *Request
 	trace   *decision.Trace
 	out     *Explanation
+	broken  Certificate // what out.Broken points to; zero for none
 }
 
 // overTLS decides about a request over TLS; pretend says that its handshake was not, and would have to be passed.
@@ -270,8 +271,8 @@ func (w *witness) validated(o *Outcome) {
 	w.out.Store = verdict.Store
 	if !verdict.Accepted() {
 		if verdict.Broken != nil {
-			broken := certificateOf(verdict.Broken)
-			w.out.Broken = &broken
+			w.broken = certificateOf(verdict.Broken)
+			w.out.Broken = &w.broken
 		}
 		return
 	}

@@ -198,6 +198,28 @@ func TestAMissingCertificateHasManyCauses(t *testing.T) {
 	advises(t, e, `"plain"`, "speaks no TLS", "not announced")
 }
 
+func TestWhereNoTrustIsInEffectTheAdviceIsToNameSome(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	text := document("  - {name: lab, hosts: [lab.test], listeners: [public], upstream: echo, client_certificate: {mode: required, trust: [strangers]}}")
+	rules := p.rules(t, replaced(t, text, "client_auth: optional, trust: [partners]}", "client_auth: required, profiles: [{server_names: [lab.test], client_auth: optional}]}"))
+	for who, want := range map[*testpki.Entity]decision.Reason{nil: decision.CertificateMissing, p.partner: decision.TrustUnavailable, p.outsider: decision.TrustUnavailable} {
+		e := explain(t, rules, question("https://unknown.test/", who))
+		if e.Reason != want || !e.Handshake {
+			t.Errorf("%+v", e)
+		}
+		advises(t, e, "No trust store is in effect", `TLS profile "default" of the listener "public"`, "not Repair")
+	}
+	// A connection that was asked before nothing asked any more.
+	quiet := replaced(t, document("  - {name: shut, listeners: [public], upstream: echo, client_certificate: {mode: required}}"), "client_auth: optional, trust: [partners]}",
+		"client_auth: none, profiles: [{server_names: [strict.test], client_auth: optional, trust: [partners]}]}")
+	e, err := p.rules(t, quiet).ExplainPast(&judge.Past{Request: *opened(t, p.rules(t, quiet), "localhost", evidence(p.partner)), Listener: "public"})
+	if err != nil || e.Reason != decision.TrustUnavailable || e.API != "shut" {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	advises(t, e, "No trust store is in effect", "not Repair")
+}
+
 func TestAdviceNamesTheRuleAndTheWayOut(t *testing.T) {
 	t.Parallel()
 	p := newPKI(t)
@@ -307,7 +329,7 @@ func TestADocumentMadeInMemoryHasNoPlace(t *testing.T) {
 	p := newPKI(t)
 	doc := p.load(t, single("{mode: required, deny: [{common_name: villain}]}"), config.Options{})
 	fresh := &config.Document{Listeners: doc.Listeners, TrustStores: doc.TrustStores, Upstreams: doc.Upstreams, APIs: doc.APIs}
-	rules, _ := compiled(t, fresh, nil)
+	rules := compiled(t, fresh)
 	e := explain(t, rules, question("https://localhost/", p.villain))
 	if e.Reason != decision.CertificateDenied || e.Rules != "" {
 		t.Errorf("%+v", e)

@@ -103,20 +103,18 @@ func (p *pki) load(tb testing.TB, text string, options config.Options) *config.D
 // rules compiles a document. The upstream lost cannot be used.
 func (p *pki) rules(tb testing.TB, text string) *judge.Rules {
 	tb.Helper()
-	rules, _ := compiled(tb, p.load(tb, text, config.Options{}), nil)
-	return rules
+	return compiled(tb, p.load(tb, text, config.Options{}))
 }
 
 // partial is rules for a document with broken references.
 func (p *pki) partial(tb testing.TB, text string) *judge.Rules {
 	tb.Helper()
-	rules, _ := compiled(tb, p.load(tb, text, config.Options{ServePartial: true}), nil)
-	return rules
+	return compiled(tb, p.load(tb, text, config.Options{ServePartial: true}))
 }
 
-func compiled(tb testing.TB, doc *config.Document, previous *judge.Stores) (*judge.Rules, *judge.Stores) {
+func compiled(tb testing.TB, doc *config.Document) *judge.Rules {
 	tb.Helper()
-	stores, err := judge.CompileStores(doc, previous, now())
+	stores, err := judge.CompileStores(doc, nil, now())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -124,7 +122,7 @@ func compiled(tb testing.TB, doc *config.Document, previous *judge.Stores) (*jud
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return rules, stores
+	return rules
 }
 
 func usable(upstream string) bool { return upstream != "lost" }

@@ -2,7 +2,7 @@ package judge_test
 
 import (
 	"crypto/elliptic"
-	"crypto/sha1" //nolint:gosec // lists may have such thumbprints
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -144,7 +144,7 @@ func TestAFieldOfAMatcherMatchesWhatItSays(t *testing.T) {
 	}}})
 	spaced := p.ca.Leaf(t, testpki.Options{CommonName: " orders  eu"}) // the same name as "orders eu" (RFC 4518)
 	nameless := p.ca.Leaf(t, testpki.Options{Subject: pkix.Name{Organization: []string{"Acme"}}})
-	sha1Sum := sha1.Sum(who.Cert.Raw) //nolint:gosec // as above
+	sha1Sum := sha1.Sum(who.Cert.Raw)
 	spki := sha256.Sum256(who.Cert.RawSubjectPublicKeyInfo)
 	for _, c := range []matched{
 		{"sha256: " + thumbprint(who), who, true, true},
@@ -276,7 +276,7 @@ func TestTheHolderOfADeniedCertificateCannotReencodeIt(t *testing.T) {
 	denied := p.partner
 	twin, padded := reencoded(t, denied, n, 0), reencoded(t, denied, nil, 1)
 	behindTwin := &testpki.Entity{Cert: denied.Cert, Key: denied.Key, Issuer: reencoded(t, p.issuing, n, 0)}
-	sha1Sum := sha1.Sum(denied.Cert.Raw) //nolint:gosec // as above
+	sha1Sum := sha1.Sum(denied.Cert.Raw)
 	for _, entry := range []string{
 		"sha256: " + thumbprint(denied), "sha256: " + thumbprint(denied) + ", common_name: orders",
 		"sha1: " + hex.EncodeToString(sha1Sum[:]), "sha1: " + hex.EncodeToString(sha1Sum[:]) + ", common_name: orders",
@@ -327,7 +327,7 @@ func TestAListWithoutEntriesAdmitsNobodyAndNoListEverybody(t *testing.T) {
 			t.Parallel()
 			doc := p.load(t, single("{mode: required}"), config.Options{}) // config refuses such lists; judging must not rely on that
 			c.set(doc.APIs[0].ClientCertificate)
-			rules, _ := compiled(t, doc, nil)
+			rules := compiled(t, doc)
 			expect(t, decide(t, rules, evidence(p.partner)), c.want)
 			e, err := rules.Explain(question("https://localhost/", p.partner), now())
 			if err != nil || e.Reason.String() != map[bool]string{true: "ok", false: c.want}[c.want == ""] {

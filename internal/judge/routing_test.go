@@ -18,6 +18,7 @@ const routes = `  - {name: root, listeners: [public], upstream: echo}
   - {name: reading, path: /reading/, methods: [GET, HEAD], upstream: echo, listeners: [public]}
   - {name: strict-writing, path: /reading/, methods: [POST], upstream: echo, listeners: [public], client_certificate: {mode: required}}
   - {name: only-get, path: /get/, methods: [GET], upstream: echo, listeners: [public]}
+  - {name: put-elsewhere, path: /get/, methods: [PUT], upstream: echo, listeners: [plain]}
   - {name: elsewhere, path: /elsewhere/, upstream: echo, listeners: [plain]}
   - {name: special, path: /special/, allow_in_path: ["%2f", "%5c", ";"], upstream: echo, listeners: [public]}
   - {name: strict-special, path: /special/strict/, upstream: echo, listeners: [public], client_certificate: {mode: required}}
@@ -52,6 +53,7 @@ func TestHostThenPathDecideBeforeMethodAndListener(t *testing.T) {
 		{name: "and the other one", method: "HEAD", target: "/reading/", api: "reading"},
 		{name: "a method of neither is nobody's", method: "DELETE", target: "/reading/", want: "method_not_allowed", methods: []string{"GET", "HEAD", "POST"}},
 		{name: "a method that does not fit is never a laxer API's", method: "POST", target: "/get/", api: "only-get", want: "method_not_allowed", methods: []string{"GET"}},
+		{name: "nor is it that of another listener's", method: "PUT", target: "/get/", api: "only-get", want: "method_not_allowed", methods: []string{"GET"}},
 		{name: "methods are compared as they are", method: "get", target: "/get/", api: "only-get", want: "method_not_allowed", methods: []string{"GET"}},
 		{name: "another listener's API is not there, nor is a laxer one", target: "/elsewhere/", want: "no_route"},
 		{name: "a version is its own", target: "/v/", api: "v"},

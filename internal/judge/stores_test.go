@@ -178,7 +178,7 @@ func TestAPurposeAndADepthBelongToTheStore(t *testing.T) {
 	}
 	if doc := p.load(t, single("{mode: required}"), config.Options{}); doc != nil {
 		doc.TrustStores[0].Purpose = config.PurposeServerAuth // config refuses that
-		rules, _ := compiled(t, doc, nil)
+		rules := compiled(t, doc)
 		expect(t, decide(t, rules, evidence(p.partner)), "")
 		expect(t, decide(t, rules, evidence(p.ca.Leaf(t, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}))), "certificate_purpose")
 	}
@@ -225,6 +225,17 @@ func TestCompilingReportsWhatConfigShouldHaveRefused(t *testing.T) {
 	if _, err := judge.Compile(doc, stores, usable); !errors.As(err, &list) || !strings.Contains(err.Error(), "strangers") {
 		t.Errorf("a set that cannot be made: %v", err)
 	}
+}
+
+func TestACharacterThatIsNotKnownIsNotOptedInto(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	doc := p.load(t, document("  - {name: api, upstream: echo}"), config.Options{})
+	doc.APIs[0].AllowInPath = []config.PathCharacter{"%00", "%2F"}
+	rules := compiled(t, doc)
+	v := opened(t, rules, "localhost", nil)
+	v.Target = "/a%2fb"
+	expect(t, rules.Decide(v, nil), "request_malformed")
 }
 
 func hostPattern(tb testing.TB, text string) route.HostPattern {
