@@ -1,6 +1,7 @@
 package judge_test
 
 import (
+	"crypto/x509"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,35 @@ func TestTheProfilesTrustCanFallToo(t *testing.T) {
 		if o := next.Decide(v, nil); o.Reason != decision.CertificateUntrusted || o.Reconnect != (target == "/anyone/") {
 			t.Errorf("%s: %v, the connection must end: %v", target, o.Reason, o.Reconnect)
 		}
+	}
+}
+
+func TestWhatTheSameStoresRefuseByNowFell(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	first := p.rules(t, single("{mode: required}"))
+	for _, c := range []struct {
+		name, store string
+		who         *testpki.Entity
+		want        string
+		reconnect   bool
+	}{
+		{"a path that is too long now", ", max_depth: 0", p.partner, "certificate_chain", true},
+		{"a store that says the same", ", max_depth: 5", p.partner, "", false},
+	} {
+		e := evidence(c.who)
+		expect(t, decide(t, first, e), "")
+		o := decide(t, p.rules(t, replaced(t, single("{mode: required}"), "{file: pinned.pem}]", "{file: pinned.pem}]"+c.store)), e)
+		if reason(&o) != c.want || o.Reconnect != c.reconnect {
+			t.Errorf("%s: %q, the connection must end: %v", c.name, reason(&o), o.Reconnect)
+		}
+	}
+	// What it may be used for is not the evidence's affair: it may be for another API.
+	both := p.ca.Leaf(t, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	e := evidence(both)
+	expect(t, decide(t, p.rules(t, replaced(t, single("{mode: required}"), "{file: pinned.pem}]", "{file: pinned.pem}], purpose: any")), e), "")
+	if o := decide(t, first, e); o.Reason != decision.CertificatePurpose || o.Reconnect {
+		t.Errorf("%v, the connection must end: %v", o.Reason, o.Reconnect)
 	}
 }
 
