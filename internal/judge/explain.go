@@ -168,7 +168,6 @@ func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
 	w := &witness{rules: r, request: &v, trace: &decision.Trace{}, out: &Explanation{Listener: l.Name}}
 	switch {
 	case p.Handshake && l.TLS:
-		v.Profile = l.ProfileFor(v.ServerName).Key
 		w.profile(l.ProfileFor(v.ServerName))
 		return w.handshake(l.ProfileFor(v.ServerName)), nil
 	case p.Handshake:

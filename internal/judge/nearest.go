@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"sallyport/internal/config"
 	"sallyport/internal/identity"
@@ -147,29 +149,46 @@ func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
 			sum += whole
 		case f.dn != nil:
 			sum += f.nearnessOfDN(id)
-		case slices.ContainsFunc(f.presented(id), func(text string) bool { return squeezed(text) == squeezed(f.expected) }):
+		case slices.ContainsFunc(f.presented(id), func(text string) bool { return alike(text, f.expected) }):
 			sum += almost
 		}
 	}
 	return sum / len(fields)
 }
 
-// nearnessOfDN is how much of a DN holds, per thousand.
+// nearnessOfDN is how much of a DN holds, per thousand. Commas inside values only make it less exact.
 func (f *field) nearnessOfDN(id *identity.Identity) int {
 	matched, of := f.dn.Nearness(f.dnOf(id))
-	presented := strings.Split(squeezed(f.dnOf(id).String()), ",")
-	alike, parts := 0, strings.Split(squeezed(f.expected), ",")
-	for _, part := range parts {
-		if slices.Contains(presented, part) {
-			alike++
+	similar, parts := 0, 0
+	for expected := range strings.SplitSeq(f.expected, ",") {
+		parts++
+		for presented := range strings.SplitSeq(f.dnOf(id).String(), ",") {
+			if alike(expected, presented) {
+				similar++
+				break
+			}
 		}
 	}
-	return almost*matched/max(of, 1) + typo*max(alike-matched, 0)/len(parts)
+	return almost*matched/max(of, 1) + typo*max(similar-matched, 0)/parts
 }
 
-// squeezed leaves out what is easily overlooked.
-func squeezed(text string) string {
-	return strings.ToLower(strings.NewReplacer(" ", "", "-", "", "_", "", ".", "").Replace(text))
+// overlooked is what is easily overlooked.
+const overlooked = " -_."
+
+// alike compares texts without regard to case and to what is easily overlooked. It does not allocate.
+func alike(a, b string) bool {
+	for {
+		a, b = strings.TrimLeft(a, overlooked), strings.TrimLeft(b, overlooked)
+		if a == "" || b == "" {
+			return a == b
+		}
+		first, n := utf8.DecodeRuneInString(a)
+		second, m := utf8.DecodeRuneInString(b)
+		if first != second && unicode.ToLower(first) != unicode.ToLower(second) {
+			return false
+		}
+		a, b = a[n:], b[m:]
+	}
 }
 
 // miss says field by field how an entry misses.
