@@ -3,8 +3,10 @@ package judge
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/trust"
 )
 
 // advise says what could be changed so that the request passes. It never proposes to trust what was not validated without
@@ -18,13 +20,13 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificateMalformed:
 		w.change("The caller needs another certificate: the names in this one cannot be read in one way only. sallyport cert inspect shows them.")
 	case decision.CertificateExpired:
-		w.change("%s has to be replaced: it was valid through %s. An expired certificate is never let in.", w.broken(), w.brokenDate(false))
+		w.change("%q has to be replaced: it was valid through %s. An expired certificate is never let in.", w.broken.Subject, date(w.broken.NotAfter))
 	case decision.CertificateNotYetValid:
-		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %s is not valid yet.", w.brokenDate(true), w.broken())
+		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %q is not valid yet.", date(w.broken.NotBefore), w.broken.Subject)
 	case decision.CertificatePurpose:
-		w.change("Have %s issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken())
+		w.advisePurpose()
 	case decision.CertificateWeak:
-		w.change("Have %s issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken())
+		w.change("Have %q issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken.Subject)
 	case decision.CertificateChain:
 		w.change("The caller has to send its intermediates, each once, and nothing else; see the detail for the element that broke the path. sallyport cert verify tries a chain without the gateway.")
 	case decision.CertificateNotAllowed:
@@ -34,6 +36,10 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.MisdirectedRequest:
 		w.change("The client has to open a new connection whose server name is the host that it asks for; most do so by themselves after 421.")
 	case decision.TrustUnavailable:
+		if o == nil || o.API == nil || o.API.broken.Allowed() {
+			w.adviseTrust()
+			return
+		}
 		w.change("Repair what the API needs (the detail names it); until then it refuses everybody.")
 	case decision.MethodNotAllowed:
 		w.change("Use a method that the API serves, or add this one to its methods%s.", w.at(o))
@@ -63,68 +69,74 @@ func (w *witness) at(o *Outcome) string {
 	return " (" + o.API.where + ")"
 }
 
-// broken names the certificate that broke the path, and falls back on the caller's.
-func (w *witness) broken() string {
-	switch {
-	case w.out.Broken != nil:
-		return quote(w.out.Broken.Subject)
-	case len(w.out.Presented) > 0:
-		return quote(w.out.Presented[0].Subject)
-	}
-	return "the certificate"
-}
-
-func (w *witness) brokenDate(begin bool) string {
-	const form = "2006-01-02T15:04:05Z"
-	c := w.out.Broken
-	switch {
-	case c == nil:
-		return "an unknown time"
-	case begin:
-		return c.NotBefore.Format(form)
-	}
-	return c.NotAfter.Format(form)
-}
+// date is how a sentence has a time.
+func date(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 func (w *witness) adviseMissing(o *Outcome) {
-	set, _ := w.trustInEffect(o)
-	var stores []string
-	if set != nil {
-		for _, s := range set.Stores() {
-			stores = append(stores, quote(s.Name()))
-		}
-	}
-	switch p := w.request.Listener.ProfileFor(w.request.ServerName); {
-	case p != nil && !p.Asks():
+	p := w.request.Listener.ProfileFor(w.request.ServerName)
+	switch {
+	case p == nil:
+		w.change("Nobody can present a certificate on the listener %q, because it speaks no TLS: the caller has to use one that does.", w.out.Listener)
+		return
+	case !p.Asks() && o != nil && w.request.Listener.ProfileFor(o.Host).Asks():
+		w.change("The client has to name %q in the handshake: without a server name it gets the default TLS profile, which never asks.", o.Host)
+		return
+	case !p.Asks():
 		w.change("The handshake never asks: set client_auth to optional or required in the TLS profile %q of the listener %q.", w.out.Profile, w.out.Listener)
-	case len(stores) > 0:
-		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.",
-			strings.Join(stores, " or "))
-	default:
-		w.change("The caller has to present a certificate.")
+		return
 	}
+	set, _ := w.trustInEffect(o)
+	if names := storesOf(set); names != "" {
+		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.", names)
+		return
+	}
+	w.adviseTrust()
+}
+
+// adviseTrust is for what nobody's certificate could pass.
+func (w *witness) adviseTrust() {
+	w.change("No trust store is in effect, so no certificate is accepted: name one in the trust of the TLS profile %q of the listener %q, or in that of an API below it.", w.out.Profile, w.out.Listener)
+}
+
+// storesOf names the trust stores of a set for a sentence.
+func storesOf(set *trust.Set) string {
+	var names []string
+	for _, s := range set.Stores() {
+		names = append(names, quote(s.Name()))
+	}
+	return strings.Join(names, " or ")
+}
+
+// advisePurpose tells a CA that calls by itself from a certificate that is meant for something else.
+func (w *witness) advisePurpose() {
+	leaf := w.request.Evidence.Leaf()
+	if leaf != nil && leaf.IsCA && w.brokeAtTheLeaf() {
+		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
+		return
+	}
+	w.change("Have %q issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken.Subject)
+}
+
+// brokeAtTheLeaf reports whether the caller's own certificate broke the path.
+func (w *witness) brokeAtTheLeaf() bool {
+	return len(w.out.Presented) > 0 && w.broken.SHA256 == w.out.Presented[0].SHA256
 }
 
 func (w *witness) adviseUntrusted(o *Outcome) {
 	set, _ := w.trustInEffect(o)
-	if set == nil {
-		return
-	}
-	var stores []string
-	for _, s := range set.Stores() {
-		stores = append(stores, quote(s.Name()))
-	}
-	last := w.out.Broken
-	if last == nil {
-		return
-	}
-	names := strings.Join(stores, " or ")
-	if last.Issuer == last.Subject {
+	last, names := &w.broken, storesOf(set)
+	switch {
+	case w.request.Now.After(last.NotAfter), w.request.Now.Before(last.NotBefore):
+		w.change("%q is valid from %s through %s only: to trust it would not help. If it is an anchor, add its successor to the trust store %s; otherwise the caller needs another certificate.",
+			last.Subject, date(last.NotBefore), date(last.NotAfter), names)
+	case last.Issuer == last.Subject && w.brokeAtTheLeaf():
 		w.change("If this very certificate is to be accepted, add it as an anchor with pin: true to the trust store %s; sha256 %s has to be what the partner told you.", names, last.SHA256)
-		return
+	case last.Issuer == last.Subject:
+		w.change("If the CA %q is a partner's, add it as an anchor to the trust store %s; sha256 %s has to be what the partner told you.", last.Subject, names, last.SHA256)
+	default:
+		w.change("If the CA %q is a partner's, add its certificate as an anchor to the trust store %s.", last.Issuer, names)
+		w.change("If it is an intermediate below a CA that is trusted already, the caller has to send it along with its own certificate.")
 	}
-	w.change("If the CA %q is a partner's, add its certificate as an anchor to the trust store %s.", last.Issuer, names)
-	w.change("If it is an intermediate below a CA that is trusted already, the caller has to send it along with its own certificate.")
 }
 
 func (w *witness) adviseNotAllowed(o *Outcome) {
@@ -139,9 +151,6 @@ const mostRoutes = 5
 
 // adviseNoRoute names what is near: APIs that own the place on other listeners, and those that the host has.
 func (w *witness) adviseNoRoute(o *Outcome) {
-	if o == nil {
-		return
-	}
 	var elsewhere, here []string
 	for _, a := range w.rules.routes.Lookup(o.Host, o.Path) {
 		if a.bindings[w.request.Listener.Index] == nil && len(elsewhere) < mostRoutes {

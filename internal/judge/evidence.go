@@ -51,6 +51,9 @@ func (e *Evidence) Presented() []*x509.Certificate {
 	return e.chain.Certificates()
 }
 
+// Asked reports whether the handshake asked for a certificate.
+func (e *Evidence) Asked() bool { return e != nil && e.asked }
+
 // Leaf returns the caller's own certificate, nil when nothing was presented. It is not an identity: nothing was
 // validated.
 func (e *Evidence) Leaf() *x509.Certificate {

@@ -115,6 +115,8 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	}
 	var named decision.Decision
 	if v.ServerName, named = serverName(target.Hostname()); !named.Allowed() {
+		w.out.Handshake = true // a name that is no host name gets no TLS profile
+		w.trace.Add("server name", decision.Fail, named.Detail)
 		return w.conclude(named, nil), nil
 	}
 	v.TLSVersion = tls.VersionTLS13
@@ -181,6 +183,7 @@ type witness struct {
 	request *Request
 	trace   *decision.Trace
 	out     *Explanation
+	broken  Certificate // what out.Broken points to; zero for none
 }
 
 // overTLS decides about a request over TLS; pretend says that its handshake was not, and would have to be passed.
@@ -266,8 +269,8 @@ func (w *witness) validated(o *Outcome) {
 	w.out.Store = verdict.Store
 	if !verdict.Accepted() {
 		if verdict.Broken != nil {
-			broken := certificateOf(verdict.Broken)
-			w.out.Broken = &broken
+			w.broken = certificateOf(verdict.Broken)
+			w.out.Broken = &w.broken
 		}
 		return
 	}
@@ -277,7 +280,8 @@ func (w *witness) validated(o *Outcome) {
 	}
 }
 
-// trustInEffect is the trust that judged: the API's, or the handshake's where no API was reached.
+// trustInEffect is the trust that judged: the API's, or that of the TLS profile where it refused before, or the
+// handshake's where no API was reached.
 func (w *witness) trustInEffect(o *Outcome) (*trust.Set, *Binding) {
 	var p *Profile
 	if w.request.OverTLS && w.request.Listener.TLS {
@@ -287,6 +291,11 @@ func (w *witness) trustInEffect(o *Outcome) (*trust.Set, *Binding) {
 		}
 	}
 	if o != nil && o.Binding != nil {
+		if e := w.request.Evidence; p.insists() && e.presented() {
+			if set := p.gates[o.Binding.trust]; !set.Explain(e.chain, w.request.Now, nil).Accepted() {
+				return set, nil
+			}
+		}
 		return o.Binding.trustIn(p), o.Binding
 	}
 	if p.insists() {

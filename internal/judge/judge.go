@@ -52,7 +52,7 @@ func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Tra
 	}
 	if !s.verdict.Reason.Allowed() {
 		j := b.invalid(s.verdict, t)
-		j.Fell = !j.Allowed() && ev.fell(set, j.Reason)
+		j.Fell = ev.fell(set, j.Reason)
 		return j
 	}
 	return b.lists(s, t)

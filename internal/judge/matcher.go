@@ -55,6 +55,10 @@ func (l *matchList) index(i int) {
 	case fields == 1 && isName:
 		put(&l.commonName, commonName, i)
 	case fields == 1 && isSubject:
+		if _, taken := l.subject[subject]; taken { // the key has no order, and an exact pattern does
+			l.rest = append(l.rest, i)
+			return
+		}
 		put(&l.subject, subject, i)
 	default:
 		l.rest = append(l.rest, i)

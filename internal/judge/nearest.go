@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"sallyport/internal/config"
 	"sallyport/internal/identity"
@@ -49,7 +51,7 @@ func (l *matchList) nearest(id *identity.Identity, compared, most int) []Miss {
 type field struct {
 	name      string
 	expected  string
-	presented func(*identity.Identity) string
+	presented func(*identity.Identity) []string
 	alone     config.Matcher
 	dn        *identity.Pattern // where the field is a DN
 	dnOf      func(*identity.Identity) *identity.DN
@@ -58,48 +60,48 @@ type field struct {
 // fieldsOf takes an entry apart.
 func fieldsOf(m *config.Matcher) []field {
 	var fields []field
-	add := func(name, expected string, alone config.Matcher, presented func(*identity.Identity) string) {
+	add := func(name, expected string, alone config.Matcher, presented func(*identity.Identity) []string) {
 		fields = append(fields, field{name: name, expected: expected, alone: alone, presented: presented})
 	}
 	p := &m.Parsed
 	if m.SHA256 != nil {
-		add("sha256", m.SHA256.String(), config.Matcher{SHA256: m.SHA256}, func(id *identity.Identity) string { return id.SHA256().String() })
+		add("sha256", m.SHA256.String(), config.Matcher{SHA256: m.SHA256}, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
 	}
 	if p.Alias != nil {
 		alone := config.Matcher{Alias: m.Alias, Parsed: config.MatcherPatterns{Alias: p.Alias}}
-		add("alias", m.Alias+" (sha256 "+p.Alias.String()+")", alone, func(id *identity.Identity) string { return id.SHA256().String() })
+		add("alias", m.Alias+" (sha256 "+p.Alias.String()+")", alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
 	}
 	if m.SHA1 != nil {
-		add("sha1", m.SHA1.String(), config.Matcher{SHA1: m.SHA1}, func(id *identity.Identity) string { return id.SHA1().String() })
+		add("sha1", m.SHA1.String(), config.Matcher{SHA1: m.SHA1}, func(id *identity.Identity) []string { return []string{id.SHA1().String()} })
 	}
 	if m.SPKISHA256 != nil {
-		add("spki_sha256", m.SPKISHA256.String(), config.Matcher{SPKISHA256: m.SPKISHA256}, func(id *identity.Identity) string { return id.SPKI().String() })
+		add("spki_sha256", m.SPKISHA256.String(), config.Matcher{SPKISHA256: m.SPKISHA256}, func(id *identity.Identity) []string { return []string{id.SPKI().String()} })
 	}
 	if m.IssuerSHA256 != nil {
 		add("issuer_sha256", m.IssuerSHA256.String(), config.Matcher{IssuerSHA256: m.IssuerSHA256}, presentedIssuer)
 	}
 	if p.Subject != nil {
-		add("subject", m.Subject, config.Matcher{Parsed: config.MatcherPatterns{Subject: p.Subject}}, func(id *identity.Identity) string { return id.Subject().String() })
+		add("subject", m.Subject, config.Matcher{Parsed: config.MatcherPatterns{Subject: p.Subject}}, func(id *identity.Identity) []string { return []string{id.Subject().String()} })
 		fields[len(fields)-1].dn, fields[len(fields)-1].dnOf = p.Subject, (*identity.Identity).Subject
 	}
 	if p.Issuer != nil {
-		add("issuer", m.Issuer, config.Matcher{Parsed: config.MatcherPatterns{Issuer: p.Issuer}}, func(id *identity.Identity) string { return id.Issuer().String() })
+		add("issuer", m.Issuer, config.Matcher{Parsed: config.MatcherPatterns{Issuer: p.Issuer}}, func(id *identity.Identity) []string { return []string{id.Issuer().String()} })
 		fields[len(fields)-1].dn, fields[len(fields)-1].dnOf = p.Issuer, (*identity.Identity).Issuer
 	}
 	if p.CommonName != nil {
 		add("common_name", m.CommonName, config.Matcher{Parsed: config.MatcherPatterns{CommonName: p.CommonName}}, presentedCommonNames)
 	}
 	if p.Serial != nil {
-		add("serial", m.Serial, config.Matcher{Parsed: config.MatcherPatterns{Serial: p.Serial}}, func(id *identity.Identity) string { return id.Serial().String() })
+		add("serial", m.Serial, config.Matcher{Parsed: config.MatcherPatterns{Serial: p.Serial}}, func(id *identity.Identity) []string { return []string{id.Serial().String()} })
 	}
 	if p.SANDNS != nil {
-		add("san_dns", m.SANDNS, config.Matcher{Parsed: config.MatcherPatterns{SANDNS: p.SANDNS}}, func(id *identity.Identity) string { return several(id.DNSNames()) })
+		add("san_dns", m.SANDNS, config.Matcher{Parsed: config.MatcherPatterns{SANDNS: p.SANDNS}}, (*identity.Identity).DNSNames)
 	}
 	if p.SANURI != nil {
-		add("san_uri", m.SANURI, config.Matcher{Parsed: config.MatcherPatterns{SANURI: p.SANURI}}, func(id *identity.Identity) string { return several(id.URIs()) })
+		add("san_uri", m.SANURI, config.Matcher{Parsed: config.MatcherPatterns{SANURI: p.SANURI}}, (*identity.Identity).URIs)
 	}
 	if p.SANEmail != nil {
-		add("san_email", m.SANEmail, config.Matcher{Parsed: config.MatcherPatterns{SANEmail: p.SANEmail}}, func(id *identity.Identity) string { return several(id.Emails()) })
+		add("san_email", m.SANEmail, config.Matcher{Parsed: config.MatcherPatterns{SANEmail: p.SANEmail}}, (*identity.Identity).Emails)
 	}
 	if p.SANIP != nil {
 		add("san_ip", m.SANIP, config.Matcher{Parsed: config.MatcherPatterns{SANIP: p.SANIP}}, presentedIPs)
@@ -107,21 +109,21 @@ func fieldsOf(m *config.Matcher) []field {
 	return fields
 }
 
-func presentedIssuer(id *identity.Identity) string {
+func presentedIssuer(id *identity.Identity) []string {
 	if sum, known := id.IssuerSHA256(); known {
-		return sum.String()
+		return []string{sum.String()}
 	}
-	return ""
+	return nil
 }
 
-func presentedCommonNames(id *identity.Identity) string { return several(id.Subject().CommonNames()) }
+func presentedCommonNames(id *identity.Identity) []string { return id.Subject().CommonNames() }
 
-func presentedIPs(id *identity.Identity) string {
+func presentedIPs(id *identity.Identity) []string {
 	var texts []string
 	for _, ip := range id.IPs() {
 		texts = append(texts, ip.String())
 	}
-	return several(texts)
+	return texts
 }
 
 // several shows the first of many names.
@@ -133,10 +135,12 @@ func several(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// nearness is how much of an entry holds, per thousand. A text that differs in case and blanks alone counts for more than
-// half.
+// What a field counts for, per thousand: one that holds, and one that differs in case, blanks and the like alone. Of a DN
+// that does not hold each attribute has a share of almost, and of typo where it differs in case and blanks.
+const whole, almost, typo = 1000, 600, 400
+
+// nearness is how much of an entry holds, per thousand.
 func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
-	const whole, almost = 1000, 600
 	fields := fieldsOf(m)
 	if len(fields) == 0 {
 		return 0
@@ -144,30 +148,58 @@ func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
 	sum := 0
 	for i := range fields {
 		f := &fields[i]
-		switch presented := f.presented(id); {
+		switch {
 		case l.matches(&f.alone, id):
 			sum += whole
 		case f.dn != nil:
-			if matched, of := f.dn.Nearness(f.dnOf(id)); of > 0 {
-				sum += almost * matched / of
-			}
-		case presented != "" && squeezed(presented) == squeezed(f.expected):
+			sum += f.nearnessOfDN(id)
+		case slices.ContainsFunc(f.presented(id), func(text string) bool { return alike(text, f.expected) }):
 			sum += almost
 		}
 	}
 	return sum / len(fields)
 }
 
-// squeezed leaves out what is easily overlooked.
-func squeezed(text string) string {
-	return strings.ToLower(strings.NewReplacer(" ", "", "-", "", "_", "", ".", "").Replace(text))
+// nearnessOfDN is how much of a DN holds, per thousand. Commas inside values only make it less exact.
+func (f *field) nearnessOfDN(id *identity.Identity) int {
+	matched, of := f.dn.Nearness(f.dnOf(id))
+	similar, parts := 0, 0
+	for expected := range strings.SplitSeq(f.expected, ",") {
+		parts++
+		for presented := range strings.SplitSeq(f.dnOf(id).String(), ",") {
+			if alike(expected, presented) {
+				similar++
+				break
+			}
+		}
+	}
+	return almost*matched/max(of, 1) + typo*max(similar-matched, 0)/parts
+}
+
+// overlooked is what is easily overlooked.
+const overlooked = " -_."
+
+// alike compares texts without regard to case and to what is easily overlooked. It does not allocate.
+func alike(a, b string) bool {
+	for {
+		a, b = strings.TrimLeft(a, overlooked), strings.TrimLeft(b, overlooked)
+		if a == "" || b == "" {
+			return a == b
+		}
+		first, n := utf8.DecodeRuneInString(a)
+		second, m := utf8.DecodeRuneInString(b)
+		if first != second && unicode.ToLower(first) != unicode.ToLower(second) {
+			return false
+		}
+		a, b = a[n:], b[m:]
+	}
 }
 
 // miss says field by field how an entry misses.
 func (l *matchList) miss(i int, id *identity.Identity, near int) Miss {
 	out := Miss{Entry: l.describe(i), near: near, Failed: []string{}}
 	for _, f := range fieldsOf(&l.entries[i]) {
-		switch presented := f.presented(id); {
+		switch presented := several(f.presented(id)); {
 		case l.matches(&f.alone, id):
 			out.Matched = append(out.Matched, f.name)
 		case f.dn != nil:

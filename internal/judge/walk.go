@@ -90,7 +90,8 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 	o.Host = host
 	p := v.Listener.ProfileFor(host)
 	if d := v.misdirected(p, host); !d.Allowed() {
-		o.Reconnect = !v.OverTLS || v.TLSVersion < p.MinVersion
+		// The profile of the connection itself wants another handshake by now: a new one will be right.
+		o.Reconnect = !v.OverTLS || v.ServerName != "" && v.Listener.ProfileFor(v.ServerName) == p
 		t.Add("server name", decision.Fail, d.Detail)
 		return Judgement{Decision: d}
 	}
