@@ -64,6 +64,7 @@ func FuzzDecide(f *testing.F) {
 		{"POST", "//guarded//./x?y", "STRICT.test.", "strict.test"},
 		{"GET", "/special/guarded%2fx;y/..", "a.strict.test", "b.strict.test"},
 		{"GET", `/special/;x\guarded`, "lax.test", "lax.test"},
+		{"GET", "/special/;x%2fy/%2fguarded", "localhost", ""},
 		{"GET", "/special/guarded/open/%2e%2e/", "lax.test", ""},
 		{"PURGE", "https://lax.test/guarded?x#", "", "localhost"},
 		{"CONNECT", "*", "[::1]:443", "\x00"},

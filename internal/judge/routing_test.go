@@ -138,6 +138,7 @@ func TestABackendCannotReadAPathAsAnotherAPIs(t *testing.T) {
 		"/special%2fstrict":           "request_malformed", // the root's, and it opted into nothing
 		"/special/;x%2fstrict/":       "request_malformed", // decoded, then without parameters: /special//strict/
 		"/special/;x/strict":          "request_malformed",
+		"/special/;x%2fy/%2fstrict":   "request_malformed", // without parameters, then decoded
 		"/special/x;%2f..%2fstrict":   "request_malformed",
 		"/special/a%252fstrict":       "", // decoded twice it is still below /special/a/
 		"/special/a;b%2fc%5cd;e/f%3b": "",
