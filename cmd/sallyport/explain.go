@@ -118,7 +118,11 @@ func writePast(w io.Writer, p *gateway.Recollection) error {
 		what = "a handshake"
 	}
 	fmt.Fprintf(w, "%s: %s from %s on listener %s\n", p.Time.UTC().Format(time.RFC3339), terminal(what), p.Remote, p.Listener)
-	fmt.Fprintf(w, "was decided by generation %d: %s: %s", p.Generation, p.Decision, p.Reason)
+	observed := ""
+	if p.Decision == "allow" && p.Failure == "" {
+		observed = " (observe_only; it would have been refused)"
+	}
+	fmt.Fprintf(w, "was decided by generation %d: %s%s: %s", p.Generation, p.Decision, observed, p.Reason)
 	if p.Status != 0 {
 		fmt.Fprintf(w, " (status %d)", p.Status)
 	}
@@ -227,6 +231,7 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"API", joined(e.API, e.Version)},
 		{"rules", e.Rules},
 		{"caller", e.Caller},
+		{"path", path(e.Path)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(table, "%s\t%s\n", row[0], terminal(row[1]))
@@ -246,6 +251,15 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		fmt.Fprintf(w, "  - %s\n", terminal(text))
 	}
 	return nil
+}
+
+// path is a certification path in one line, the leaf first.
+func path(certs []judge.Certificate) string {
+	var names []string
+	for _, c := range certs {
+		names = append(names, c.Subject)
+	}
+	return strings.Join(names, "  <  ")
 }
 
 func joined(name, version string) string {

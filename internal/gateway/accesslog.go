@@ -125,6 +125,10 @@ func pathForLog(v *judge.Request, o *judge.Outcome) string {
 		return bounded(p)
 	}
 	raw, _, _ := strings.Cut(v.Target, "?")
+	if _, rest, found := strings.Cut(raw, "://"); found { // an authority may hold a password
+		_, path, _ := strings.Cut(rest, "/")
+		raw = "/" + path
+	}
 	return bounded(raw)
 }
 

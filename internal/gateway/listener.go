@@ -311,7 +311,8 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 	s.g.refusals.add(&Refusal{
 		RequestID: id, Time: s.g.clock.Now(), Generation: c.generation, Decision: "deny", Reason: reason, Detail: boundedDetail(detail), Handshake: true,
 		Remote: c.RemoteAddr().String(), Listener: s.listenerName(),
-		request: judge.Request{OverTLS: true, TLSVersion: state.Version, ServerName: c.serverName, Evidence: judge.NewEvidence(state.PeerCertificates, true), Now: s.g.clock.Now()},
+		request: judge.Request{OverTLS: true, TLSVersion: state.Version, ServerName: c.serverName, Now: s.g.clock.Now()},
+		kept: judge.NewEvidence(state.PeerCertificates, true).Keep(),
 	})
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
 }

@@ -48,7 +48,8 @@ type Refusal struct {
 	Host     string `json:"host,omitempty"`
 	Path     string `json:"path,omitempty"`
 
-	request judge.Request // without listener
+	request judge.Request // without listener and evidence
+	kept    judge.Kept
 	unkept  string        // why it cannot be judged again; "" when it can
 }
 
@@ -76,11 +77,9 @@ type refusals struct {
 
 func (r *Refusal) size() int {
 	const rest = 512
-	n := rest + len(r.Method) + len(r.Host) + len(r.Path) + len(r.Detail) + len(r.Failure) + len(r.request.Target)
-	for _, cert := range r.request.Evidence.Presented() {
-		n += 2 * len(cert.Raw) // parsed it takes about as much again
-	}
-	return n
+	n := rest + len(r.Method) + len(r.Host) + len(r.Path) + len(r.Detail) + len(r.Failure) +
+		len(r.request.Method) + len(r.request.Authority) + len(r.request.Target) + len(r.request.ServerName)
+	return n + r.kept.Bytes()
 }
 
 // add remembers a refusal and forgets the oldest as far as needed.
@@ -148,7 +147,7 @@ func (g *Gateway) Recall(requestID string) *Recollection {
 		err = errors.New(r.unkept)
 	} else {
 		past := judge.Past{Request: r.request, Listener: r.Listener, Handshake: r.Handshake}
-		past.Request.Evidence = r.request.Evidence.Again()
+		past.Request.Evidence = r.kept.Evidence()
 		out.Explanation, err = s.rules.ExplainPast(&past)
 	}
 	if err != nil {
@@ -176,17 +175,19 @@ func (x *exchange) remember() {
 	r := &Refusal{
 		RequestID: x.record.id, Time: v.Now, Generation: x.snapshot.generation, Decision: word, Reason: refused.Reason, Detail: boundedDetail(refused.Detail),
 		Status: x.record.status, Failure: x.record.failure, Remote: x.record.remote, Listener: v.Listener.Name,
-		Method: bounded(v.Method), Host: bounded(v.Authority), Path: path, After: x.stage == afterJudging,
+		Method: strings.Clone(bounded(v.Method)), Host: strings.Clone(bounded(v.Authority)), Path: strings.Clone(path), After: x.stage == afterJudging,
 	}
 	switch {
 	case x.stage == beforeJudging:
 		r.unkept = "it was refused before anything was judged"
-	case strings.ContainsFunc(query, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }):
+	case strings.ContainsFunc(query, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }):
 		r.unkept = "it was refused for its query, which is not kept"
 	case len(raw)+len(v.Authority)+len(v.Method) > maxRefusalText:
 		r.unkept = "the request line is too long to be kept"
 	default:
-		v.Target, v.Listener, v.Evidence = raw, nil, v.Evidence.Again()
+		r.kept = v.Evidence.Keep()
+		v.Method, v.Authority, v.Target = strings.Clone(v.Method), strings.Clone(v.Authority), strings.Clone(raw) // without the rest of the head
+		v.Listener, v.Evidence = nil, nil
 		r.request = v
 	}
 	x.g.refusals.add(r)

@@ -3,10 +3,12 @@ package gateway
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"sallyport/internal/judge"
+	"sallyport/internal/testpki"
 )
 
 func TestOnlyTheNewestRefusalsAreKept(t *testing.T) {
@@ -32,15 +34,27 @@ func TestOnlyTheNewestRefusalsAreKept(t *testing.T) {
 
 func TestRefusalsAreKeptWithinTheirBytes(t *testing.T) {
 	t.Parallel()
-	large := judge.NewEvidence([]*x509.Certificate{{Raw: make([]byte, 64<<10)}}, true) // the leaf of what is too large is kept
+	var hosts []string
+	for i := range 800 {
+		hosts = append(hosts, fmt.Sprintf("host-%03d.some-long-name.example.test", i))
+	}
+	leaf := testpki.NewCA(t, testpki.Options{}).Leaf(t, testpki.Options{Hosts: hosts})
+	large := judge.NewEvidence([]*x509.Certificate{leaf.Cert}, true).Keep()
+	if large.Bytes() < 20<<10 || large.Bytes() != len(leaf.Cert.Raw) {
+		t.Fatalf("%d bytes are kept of %d", large.Bytes(), len(leaf.Cert.Raw))
+	}
+	huger := judge.NewEvidence(slices.Repeat([]*x509.Certificate{leaf.Cert}, 11), true).Keep()
+	if huger.Bytes() != 0 || huger.Evidence().Leaf() != nil {
+		t.Errorf("%d bytes are kept of a chain that nobody looks at", huger.Bytes())
+	}
 	var l refusals
-	for i := range 200 {
-		l.add(&Refusal{RequestID: fmt.Sprint(i), request: judge.Request{Evidence: large}})
+	for i := range 900 {
+		l.add(&Refusal{RequestID: fmt.Sprint(i), kept: large})
 		if l.bytes > maxRefusalBytes {
 			t.Fatalf("%d bytes are kept after %d", l.bytes, i)
 		}
 	}
-	if n := len(l.newest(200)); n == 0 || n == 200 {
+	if n := len(l.newest(900)); n == 0 || n == 900 {
 		t.Errorf("%d are kept", n)
 	}
 	huge := &Refusal{RequestID: "huge", Detail: strings.Repeat("x", maxRefusalBytes)}

@@ -32,7 +32,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificateNotAllowed:
 		w.adviseNotAllowed(o)
 	case decision.CertificateDenied:
-		w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", w.at(o))
+		w.adviseDenied(o)
 	case decision.MisdirectedRequest:
 		w.change("The client has to open a new connection whose server name is the host that it asks for; most do so by themselves after 421.")
 	case decision.TrustUnavailable:
@@ -63,10 +63,10 @@ func (w *witness) change(format string, args ...any) {
 
 // at is where the rules of the API stand, for a sentence; "" when there is no API.
 func (w *witness) at(o *Outcome) string {
-	if o == nil || o.API == nil || o.API.where == "" {
+	if o == nil || o.API == nil {
 		return ""
 	}
-	return " (" + o.API.where + ")"
+	return inBrackets(o.API.where)
 }
 
 // date is how a sentence has a time.
@@ -139,11 +139,35 @@ func (w *witness) adviseUntrusted(o *Outcome) {
 	}
 }
 
-func (w *witness) adviseNotAllowed(o *Outcome) {
-	w.change("If this caller may call the API, add {sha256: %s} to allow%s, or a pattern for its names.", w.out.Presented[0].SHA256, w.at(o))
-	if len(w.out.Nearest) > 0 && w.out.Nearest[0].near > 0 {
-		w.change("If it was meant to match %s, correct the entry or have the certificate issued anew: %s.", w.out.Nearest[0].Entry, w.out.Nearest[0].String())
+func (w *witness) adviseDenied(o *Outcome) {
+	at := ""
+	if deny := o.Binding.deny; w.caller != nil {
+		if i := deny.find(w.caller); i >= 0 {
+			at = inBrackets(place(deny.at[i]))
+		}
 	}
+	w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", at)
+}
+
+func (w *witness) adviseNotAllowed(o *Outcome) {
+	entry := "{sha256: " + w.out.Presented[0].SHA256 + "}"
+	if allow := o.Binding.allow; o.Binding.ownAllow || len(allow.at) == 0 {
+		w.change("If this caller may call the API, add %s to allow%s, or a pattern for its names.", entry, w.at(o))
+	} else {
+		w.change("If this caller may call the API, add %s, or a pattern for its names, to the list that the API inherits%s, or give the API allow: [inherit, %s].",
+			entry, inBrackets(place(allow.at[0])), entry)
+	}
+	if len(w.out.Nearest) > 0 && w.out.Nearest[0].near > 0 {
+		w.change("If it was meant to match %s, correct the entry or have the certificate issued anew.", w.out.Nearest[0].Entry)
+	}
+}
+
+// inBrackets is a place behind a word; "" for none.
+func inBrackets(place string) string {
+	if place == "" {
+		return ""
+	}
+	return " (" + place + ")"
 }
 
 // mostRoutes is how many APIs explain names where none owns a request.
@@ -162,13 +186,14 @@ func (w *witness) adviseNoRoute(o *Outcome) {
 		return
 	}
 	for _, a := range w.rules.apis {
+		if a.bindings[w.request.Listener.Index] == nil || !a.owns(o.Host) {
+			continue
+		}
 		if len(here) == mostRoutes {
 			here = append(here, "and more")
 			break
 		}
-		if a.bindings[w.request.Listener.Index] != nil && a.owns(o.Host) {
-			here = append(here, fmt.Sprintf("%q at %s", a.Label(), a.path))
-		}
+		here = append(here, fmt.Sprintf("%q at %s", a.Label(), a.path))
 	}
 	if len(here) == 0 {
 		w.change("No API on the listener %q has the host %q: look at hosts.", w.out.Listener, o.Host)

@@ -89,6 +89,11 @@ func (c *compiler) where(a *config.API) string {
 	if a.ClientCertificate != nil {
 		at = c.doc.Position(a.ClientCertificate)
 	}
+	return place(at)
+}
+
+// place is a position for a sentence; "" for an unknown one.
+func place(at config.Position) string {
 	if at.Line == 0 {
 		return ""
 	}
@@ -115,9 +120,10 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 		mode:        rules.Mode,
 		onInvalid:   rules.OnInvalid,
 		observeOnly: rules.ObserveOnly,
-		allow:       newMatchList(rules.Allow, false),
-		deny:        newMatchList(rules.Deny, true),
+		allow:       newMatchList(c.doc, rules.Allow, false),
+		deny:        newMatchList(c.doc, rules.Deny, true),
 		ownTrust:    rules.Trust != nil,
+		ownAllow:    a.ClientCertificate != nil && a.ClientCertificate.Allow != nil,
 	}
 	if rules.Errors != nil {
 		b.errors = *rules.Errors

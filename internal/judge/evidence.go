@@ -30,14 +30,25 @@ func NewEvidence(presented []*x509.Certificate, asked bool) *Evidence {
 	return &Evidence{chain: trust.NewChain(presented), asked: asked}
 }
 
-// Again returns the evidence as it was made, without what was found out about it since. It is for whoever keeps it longer
-// than its connection; nil for nil.
-func (e *Evidence) Again() *Evidence {
-	if e == nil {
-		return nil
-	}
-	return &Evidence{chain: e.chain.Again(), asked: e.asked}
+// Kept is evidence for whoever keeps it longer than its connection; see trust.Kept. The zero value is nothing presented.
+type Kept struct {
+	chain *trust.Kept
+	asked bool
 }
+
+// Keep returns what is kept of the evidence.
+func (e *Evidence) Keep() Kept {
+	if e == nil {
+		return Kept{}
+	}
+	return Kept{chain: e.chain.Keep(), asked: e.asked}
+}
+
+// Bytes is how much is kept.
+func (k Kept) Bytes() int { return k.chain.Bytes() }
+
+// Evidence returns the evidence as it was made, without what was found out about it since.
+func (k Kept) Evidence() *Evidence { return &Evidence{chain: k.chain.Chain(), asked: k.asked} }
 
 // presented reports whether there is a certificate.
 func (e *Evidence) presented() bool { return e != nil && e.chain != nil }

@@ -83,7 +83,7 @@ func certificatesOf(certs []*x509.Certificate) []Certificate {
 // Explain decides about a request that nobody sent, with the functions that decide about live ones, and says which checks
 // led there. now is the time unless the question has one. The error says why the question itself makes no sense.
 func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
-	target, err := url.Parse(q.URL)
+	target, err := url.Parse(origin(q.URL)) // what follows is judged as it stands
 	if err != nil {
 		return nil, fmt.Errorf("the URL: %w", errors.Unwrap(err))
 	}
@@ -181,6 +181,7 @@ func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
 type witness struct {
 	rules   *Rules
 	request *Request
+	caller  *identity.Identity // of the leaf, where the trust in effect accepted it
 	trace   *decision.Trace
 	out     *Explanation
 	broken  Certificate // what out.Broken points to; zero for none
@@ -274,7 +275,7 @@ func (w *witness) validated(o *Outcome) {
 		}
 		return
 	}
-	w.out.Path = certificatesOf(verdict.Path)
+	w.out.Path, w.caller = certificatesOf(verdict.Path), verdict.Identity
 	if b != nil && b.allow != nil && b.allow.find(verdict.Identity) < 0 {
 		w.out.Nearest = b.allow.nearest(verdict.Identity, nearestExplain, mostMisses)
 	}

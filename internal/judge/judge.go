@@ -134,7 +134,11 @@ func (b *Binding) notAllowed(id *identity.Identity, t *decision.Trace) string {
 	}
 	misses := b.allow.nearest(id, compared, mostMisses)
 	if len(misses) > 0 {
-		text += "; " + misses[0].String()
+		text += "; "
+		if compared < len(b.allow.entries) {
+			text += fmt.Sprintf("nearest of the first %d: ", compared)
+		}
+		text += misses[0].String()
 	}
 	if t.Enabled() {
 		for i := range misses {

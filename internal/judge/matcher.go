@@ -20,16 +20,17 @@ type matchList struct {
 	rest       []int          // entries that need more than one look-up
 
 	entries []config.Matcher
+	at      []config.Position // of the entries
 	deny    bool // patterns are tried against every usual rendering of a DN, not only RFC 4514
 }
 
-func newMatchList(matchers []*config.Matcher, deny bool) *matchList {
+func newMatchList(doc *config.Document, matchers []*config.Matcher, deny bool) *matchList {
 	if matchers == nil {
 		return nil
 	}
-	l := &matchList{deny: deny, entries: make([]config.Matcher, len(matchers))}
+	l := &matchList{deny: deny, entries: make([]config.Matcher, len(matchers)), at: make([]config.Position, len(matchers))}
 	for i, m := range matchers {
-		l.entries[i] = *m
+		l.entries[i], l.at[i] = *m, doc.Position(m)
 		l.index(i)
 	}
 	return l

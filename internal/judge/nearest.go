@@ -26,13 +26,14 @@ type Miss struct {
 // How many entries of a list are compared to find the nearest: while a request waits for its refusal, and for explain.
 const (
 	nearestLive    = 16
-	nearestExplain = 10_000
+	nearestExplain = 250_000
 )
 
 // mostMisses is how many entries explain shows.
 const mostMisses = 3
 
-// nearest returns the entries that came nearest, of the first so many of the list, the nearest first.
+// nearest returns the entries that came nearest, of the first so many of the list, the nearest first. Entries of which
+// nothing holds are near nobody, and left out unless the list is short.
 func (l *matchList) nearest(id *identity.Identity, compared, most int) []Miss {
 	var found []Miss
 	for i := range l.entries[:min(len(l.entries), compared)] {
@@ -43,6 +44,9 @@ func (l *matchList) nearest(id *identity.Identity, compared, most int) []Miss {
 		found = append(found, l.miss(i, id, near))
 		slices.SortStableFunc(found, func(a, b Miss) int { return b.near - a.near })
 		found = found[:min(len(found), most)]
+	}
+	if len(l.entries) > mostMisses {
+		found = slices.DeleteFunc(found, func(m Miss) bool { return m.near == 0 })
 	}
 	return found
 }

@@ -71,6 +71,18 @@ func (r *Rules) listenerFor(name string, target *url.URL, overTLS bool) (*Listen
 	}
 }
 
+// origin is the scheme and the authority of a URL.
+func origin(raw string) string {
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		return raw
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return scheme + "://" + rest
+}
+
 // rawTarget returns the origin-form target that a client would send for a URL, byte for byte: normalising it is what is
 // to be explained.
 func rawTarget(raw string) string {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/decision"
 	"sallyport/internal/judge"
 )
 
@@ -79,12 +80,15 @@ func TestAQuestionMustMakeSense(t *testing.T) {
 		"ftp://localhost/":     "http://",
 		"https://%zz/":         "URL",
 		"https://localhost:x/": "URL",
-		"https://h/\x00":       "URL",
-		"https://h/%zz":        "URL",
 		"https://a b/":         "URL",
 	} {
 		if e, err := rules.Explain(judge.Question{URL: url}, now()); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %+v, %v", url, e, err)
+		}
+	}
+	for _, url := range []string{"https://h/%", "https://h/%zz", "https://h/\x00", "https://h/a b", "https://h/é", "https://h/?é", "https://h/?a b", "https://h/\x7f"} {
+		if e := explain(t, rules, judge.Question{URL: url}); e.Reason != decision.RequestMalformed || e.Status != 400 {
+			t.Errorf("%q: %s", url, e.Reason)
 		}
 	}
 }

@@ -185,6 +185,7 @@ type Binding struct {
 
 	trust    *trust.Set // nil: the profile's fallback applies
 	ownTrust bool       // the document names trust for this API; with trust nil it is broken
+	ownAllow bool       // the API has a list of its own, which may begin with the one that it inherits
 	allow    *matchList // nil: every valid certificate may call
 	deny     *matchList // nil: none is denied
 

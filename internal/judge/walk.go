@@ -181,7 +181,7 @@ func (r *Rules) route(v *Request, o *Outcome, t *decision.Trace) Judgement {
 	raw, query, ok := splitTarget(v.Target, v.Absolute)
 	if !ok {
 		t.Add("path", decision.Fail, "the request target has no path")
-		return refuse(decision.RequestMalformed, "the request target is neither a path nor a URL, or its query holds a blank, a control character or #")
+		return refuse(decision.RequestMalformed, "the request target is neither a path nor a URL, or it holds octets that have to be percent-encoded (RFC 3986, section 2)")
 	}
 	path, err := route.ParsePath(raw)
 	if err != nil {
@@ -337,8 +337,8 @@ func splitTarget(target string, absolute bool) (path, query string, ok bool) {
 	if path == "" {
 		path = "/"
 	}
-	for i := range len(query) {
-		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c >= 0x7f || c == '#' && i >= len(target)-len(query) {
 			return "", "", false
 		}
 	}

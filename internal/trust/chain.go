@@ -104,13 +104,57 @@ func excess(presented []*x509.Certificate, size int) string {
 	return ""
 }
 
-// Again returns the chain as NewChain made it, without what sets have said about it since. It is for whoever keeps a chain
-// longer than its connection; nil for nil.
-func (c *Chain) Again() *Chain {
+// Kept is a chain for whoever keeps it longer than its connection. It has the bytes of the certificates alone, because what
+// they are parsed to can be many times as large; and nothing of a chain that is refused without being validated, but why.
+// It does not change.
+type Kept struct {
+	der     [][]byte
+	id      [32]byte
+	refusal *Verdict
+}
+
+// Keep returns what is kept of the chain; nil for nil.
+func (c *Chain) Keep() *Kept {
 	if c == nil {
 		return nil
 	}
-	return &Chain{certs: c.certs, id: c.id, refusal: c.refusal}
+	k := &Kept{id: c.id, refusal: c.refusal}
+	if c.refusal != nil {
+		return k
+	}
+	for _, cert := range c.certs {
+		k.der = append(k.der, bytes.Clone(cert.Raw))
+	}
+	return k
+}
+
+// Bytes is how much is kept.
+func (k *Kept) Bytes() int {
+	if k == nil {
+		return 0
+	}
+	n := 0
+	for _, der := range k.der {
+		n += len(der)
+	}
+	return n
+}
+
+// Chain returns the chain as it was before any set judged it; without certificates where none were kept. It is nil for nil.
+func (k *Kept) Chain() *Chain {
+	if k == nil {
+		return nil
+	}
+	c := &Chain{id: k.id, refusal: k.refusal}
+	for _, der := range k.der {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil { // never: it was parsed before
+			c.refuse(decision.CertificateMalformed, "a certificate that was kept cannot be parsed")
+			return c
+		}
+		c.certs = append(c.certs, cert)
+	}
+	return c
 }
 
 // ID returns the SHA-256 over all certificates presented and their lengths; zero for nil and for a chain that holds a
