@@ -180,7 +180,7 @@ func TestAClosedUpstreamSpeaksForItsTargetsNoMore(t *testing.T) {
 	until(t, "coming in", func() bool { _, _ = get(t, u); return !upstream.Out(u)[0] })
 	down.Store(true)
 	until(t, "going out again", func() bool { _, _ = get(t, u); return upstream.Out(u)[0] })
-	if d := cmp.Diff([]string{"down " + a + " reset", "forgotten " + a}, events.all(false)); d != "" {
+	if d := cmp.Diff([]string{"down " + a + " reset"}, events.all(false)); d != "" {
 		t.Errorf("events: %s", d)
 	}
 }

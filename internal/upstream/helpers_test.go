@@ -44,9 +44,6 @@ func (r *recorder) TargetDown(_, target string, cause upstream.Cause) {
 	r.note("down %s %s", target, cause)
 }
 func (r *recorder) TargetUp(_, target string) { r.note("up %s", target) }
-func (r *recorder) TargetForgotten(_, target string) {
-	r.note("forgotten %s", target)
-}
 func (r *recorder) AddressesChanged(_, _ string, addresses []string) {
 	r.note("addresses %s", strings.Join(addresses, " "))
 }

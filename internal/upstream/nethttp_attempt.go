@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -194,9 +195,18 @@ func (a *attempt) outgoing() *http.Request {
 	out.Body = http.NoBody
 	if a.body.some() {
 		a.body.again()
-		out.Body = a.body
+		out.Body, out.GetBody = a.body, a.rewind
 	}
 	return out
+}
+
+// rewind is called when net/http looks for another connection for a request with a body.
+func (a *attempt) rewind() (io.ReadCloser, error) {
+	if wrote, _ := a.progress(); wrote || a.body.spent() {
+		return nil, errCutOff
+	}
+	a.body.again()
+	return a.body, nil
 }
 
 // gotConn is called when the request has a connection, before anything is sent on it; once more when that turns out to be
@@ -225,14 +235,14 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// maxEarly bounds how many answers of the 100 class a target may send before the final one.
-const maxEarly = 16
+// MaxEarly bounds how many answers of the 100 class a target may send before the final one. A trace may see a few more.
+const MaxEarly = 16
 
 // gotEarly is called for each of them.
 func (a *attempt) gotEarly(code int, _ textproto.MIMEHeader) error {
 	a.early++
 	switch {
-	case a.early > maxEarly:
+	case a.early > MaxEarly:
 		a.stop(CauseProtocol, errEndlessEarly)
 	case code == http.StatusSwitchingProtocols: // over HTTP/2, which has no such thing (RFC 9113 section 8.6)
 		a.stop(CauseProtocol, errSwitched)

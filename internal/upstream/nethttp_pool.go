@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"sallyport/internal/trust"
 )
 
 const (
@@ -163,6 +165,9 @@ func (t *Target) handshake(ctx context.Context, c *tls.Conn) error {
 	case http2 && (noProtocol(err) || err == nil && c.ConnectionState().NegotiatedProtocol != "h2"):
 		return &openError{CauseProtocol, fmt.Errorf("%s does not choose h2 by ALPN", c.RemoteAddr())}
 	case err != nil:
+		if verdict, ok := errors.AsType[*trust.Error](err); ok { // its word is for what callers present
+			return &openError{CauseTLS, fmt.Errorf("handshake with %s: the certificate of the target is not accepted: %s", c.RemoteAddr(), verdict.Detail)}
+		}
 		return &openError{CauseTLS, fmt.Errorf("handshake with %s: %w", c.RemoteAddr(), err)}
 	}
 	return nil

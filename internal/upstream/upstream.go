@@ -149,11 +149,8 @@ func (c *Config) check() error {
 type Events interface {
 	// TargetDown says that MaxFailures in a row took the target out, and what the last of them was.
 	TargetDown(upstream, target string, cause Cause)
-	// TargetUp says that a request succeeded at a target that was out.
+	// TargetUp says that a request succeeded at a target that was out. Neither comes from an upstream that is closed.
 	TargetUp(upstream, target string)
-	// TargetForgotten says that an upstream was closed while a target was out. Neither TargetDown nor TargetUp comes from
-	// it afterwards.
-	TargetForgotten(upstream, target string)
 	// AddressesChanged says that the name of a target means other addresses than before: one came that was not known, or
 	// one was missing in three answers in a row. It is not called for the first answer.
 	AddressesChanged(upstream, target string, addresses []string)
@@ -168,7 +165,6 @@ type silent struct{}
 
 func (silent) TargetDown(string, string, Cause)                   {}
 func (silent) TargetUp(string, string)                            {}
-func (silent) TargetForgotten(string, string)                     {}
 func (silent) AddressesChanged(string, string, []string)          {}
 func (silent) Attempt(string, string, Cause, bool, time.Duration) {}
 
@@ -231,12 +227,6 @@ func (u *Upstream) Name() string { return u.config.Name }
 func (u *Upstream) Close() {
 	u.telling.Lock()
 	u.closed.Store(true)
-	for _, t := range u.targets {
-		if t.saidDown {
-			t.saidDown = false
-			u.events.TargetForgotten(u.config.Name, t.String())
-		}
-	}
 	u.telling.Unlock()
 	for _, t := range u.targets {
 		t.pool.Load().retire()
