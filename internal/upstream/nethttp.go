@@ -40,26 +40,40 @@ func (u *Upstream) Send(r *http.Request, o Options) (*Reply, error) {
 		body.finish()
 		return nil, u.noLease(r.Context(), cause)
 	}
-	if u.config.Protocol == HTTP2 && !u.config.NoRetry {
-		body.keepsBeginning()
+	switch {
+	case u.config.NoRetry:
+	case u.config.Protocol == HTTP2:
+		body.keepsBeginning(maxKeptHTTP2)
+	default:
+		body.keepsBeginning(maxKeptHTTP1)
 	}
 	a := u.newAttempt(r, body, o, l)
-	reply, failure := a.send()
-	if failure == nil {
-		return reply, nil
-	}
-	if again, ok := a.another(failure); ok {
-		first := failure
-		if reply, failure = again.send(); failure == nil {
+	var first *Failure
+	for n := 1; ; n++ {
+		reply, failure := a.send()
+		if failure == nil {
 			reply.Retried = first
 			return reply, nil
 		}
 		failure.Retried = first
-		again.lease.release()
+		again, ok := a, false
+		if last := a.retry && !a.unused(failure.Cause) || n == maxAttempts; last {
+			a.lease.release()
+		} else {
+			again, ok = a.another(failure)
+		}
+		if !ok {
+			body.finish()
+			return nil, failure
+		}
+		if a = again; first == nil {
+			first = failure
+		}
 	}
-	body.finish()
-	return nil, failure
 }
+
+// maxAttempts bounds how many kept connections may turn out to be dead before anything is written.
+const maxAttempts = 4
 
 // another makes the second attempt of a request, if there is to be one. The lease of the first has ended then, whatever it
 // returns, or is the lease of the second.
@@ -68,7 +82,7 @@ func (a *attempt) another(f *Failure) (*attempt, bool) {
 		a.lease.release()
 		return nil, false
 	}
-	u, l, ok := a.upstream, lease{}, false
+	u, l, ok, fresh := a.upstream, lease{}, false, false
 	now, t := time.Now(), a.lease.target
 	switch {
 	case a.connectionFailed(f.Cause):
@@ -77,7 +91,7 @@ func (a *attempt) another(f *Failure) (*attempt, bool) {
 			break
 		}
 		l, ok = lease{target: t, ticket: t.health.force()}, true // the slot is not for those who wait
-		if a.stream == nil {
+		if fresh = a.stream == nil; fresh {
 			a.pool.http.CloseIdleConnections() // they may be as dead as this one was
 		}
 	default:
@@ -93,7 +107,7 @@ func (a *attempt) another(f *Failure) (*attempt, bool) {
 		return nil, false
 	}
 	again := u.newAttempt(a.request, a.body, Options{Upgrade: a.upgrade}, l)
-	again.retry = true
+	again.retry, again.fresh = true, fresh
 	return again, true
 }
 

@@ -22,6 +22,7 @@ type attempt struct {
 	body     *requestBody
 	upgrade  bool
 	retry    bool
+	fresh    bool // no kept connection will do, because one has failed
 
 	cancel  context.CancelCauseFunc
 	conn    atomic.Pointer[conn] // HTTP/1.1: the connection, once there is one
@@ -223,12 +224,16 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	var lost func()
 	if a.body.some() {
 		a.body.touch()
-		lost = a.body.interrupt
+		turn := a.body.turnOf()
+		lost = func() { a.body.interrupt(turn) }
 	}
 	switch c := info.Conn.(type) {
 	case *conn:
 		c.begin(a.request.Method == http.MethodHead, lost)
 		a.conn.Store(c)
+		if a.fresh && info.Reused {
+			_ = c.Close() // nothing was written, so net/http looks for another
+		}
 	case *h2Conn:
 		a.stream.conn.Store(c)
 		a.stream.take()
@@ -305,6 +310,7 @@ var (
 	errNotTaken     = errors.New("the target did not take the request's body")
 	errNoAnswer     = errors.New("no response, whatever was tried")
 	errCutOff       = errors.New("the connection ended before any answer")
+	errNotKept      = errors.New("the connection was kept and could not be used any more")
 	errEndlessEarly = errors.New("the target sends 1xx answers without end")
 	errSwitched     = errors.New("the target changes the protocol, which HTTP/2 cannot")
 	errUnseen       = errors.New("the target closes the connection and has not looked at the request: GOAWAY")
@@ -378,14 +384,18 @@ func (a *attempt) leftAlone() bool {
 func (a *attempt) connectionFailed(cause Cause) bool {
 	wrote, began := a.progress()
 	switch {
-	case began:
+	case cause != CauseReset || began:
 		return false
 	case a.stream != nil:
-		return cause == CauseReset && (!wrote || a.leftAlone())
-	case cause == CauseReset:
-		return a.reused.Load()
+		return !wrote || a.leftAlone()
 	}
-	return cause == CauseProtocol && a.reused.Load() && !wrote
+	return a.reused.Load()
+}
+
+// unused reports whether an attempt found only a kept connection that could not be used any more.
+func (a *attempt) unused(cause Cause) bool {
+	wrote, _ := a.progress()
+	return !wrote && a.stream == nil && a.connectionFailed(cause)
 }
 
 // progress reports whether something of the request was sent and something of an answer came.

@@ -23,17 +23,22 @@ type requestBody struct {
 	passed  int64
 	err     error  // what the source failed with
 	keep    bool   // kept is all that was read, for another attempt
-	kept    []byte // at most maxKept
-	at      int    // how much of kept the running attempt has read
-	ended   bool   // the source has
-	closing bool   // an attempt has closed it, but another may follow
-	final   bool   // no other attempt follows
+	kept    []byte // at most most
+	most    int
+	at      int  // how much of kept the running attempt has read
+	ended   bool // the source has
+	turn    int  // counts the times that it was made ready for another attempt or connection
+	closing bool // an attempt has closed it, but another may follow
+	final   bool // no other attempt follows
 	closed  bool
 }
 
-// maxKept is how much of a body that was read is kept for another attempt. A target that closes an HTTP/2 connection says
-// which requests it has not looked at, and by then their bodies are on the way.
-const maxKept = 32 << 10
+// How much of a body that was read is kept for another attempt. A target that closes an HTTP/2 connection says which
+// requests it has not looked at, and by then their bodies are on the way. Over HTTP/1.1 it is what waits to be written.
+const (
+	maxKeptHTTP1 = 16 << 10
+	maxKeptHTTP2 = 32 << 10
+)
 
 // newRequestBody takes over the body of a request. A ContentLength of 0 says that there is none, as in the requests that
 // a server gets.
@@ -52,7 +57,7 @@ func newRequestBody(r *http.Request) *requestBody {
 func (b *requestBody) some() bool { return b.source != nil }
 
 // keepsBeginning says that another attempt may follow after something was read.
-func (b *requestBody) keepsBeginning() { b.keep = true }
+func (b *requestBody) keepsBeginning(most int) { b.keep, b.most = true, most }
 
 // spent reports whether what was read cannot be read again.
 func (b *requestBody) spent() bool {
@@ -76,10 +81,21 @@ func (b *requestBody) touch() {
 	b.last = time.Now()
 }
 
-// interrupt ends reading, because nobody can use what it brings. net/http waits for a read that is going on before it
-// says that the connection is lost.
-func (b *requestBody) interrupt() {
+// turnOf returns what interrupt wants to know.
+func (b *requestBody) turnOf() int {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.turn
+}
+
+// interrupt ends reading in a turn that is not over, because nobody can use what it brings. net/http waits for a read that is going on before it
+// says that the connection is lost.
+func (b *requestBody) interrupt(turn int) {
+	b.mu.Lock()
+	if turn != b.turn {
+		b.mu.Unlock()
+		return
+	}
 	going := b.reading
 	b.closing = true
 	b.mu.Unlock()
@@ -152,7 +168,7 @@ func (b *requestBody) readAgain(p []byte) (n int, again bool) {
 
 // remember keeps what was read, unless it becomes too much.
 func (b *requestBody) remember(p []byte) {
-	if b.keep = b.keep && len(b.kept)+len(p) <= maxKept; !b.keep {
+	if b.keep = b.keep && len(b.kept)+len(p) <= b.most; !b.keep {
 		b.kept, b.at = nil, 0
 		return
 	}
@@ -177,6 +193,7 @@ func (b *requestBody) again() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closing, b.last, b.at = false, time.Time{}, 0
+	b.turn++
 }
 
 // commit says that no other attempt follows.

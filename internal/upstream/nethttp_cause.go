@@ -38,6 +38,11 @@ func (a *attempt) causeOf(err error) (Cause, error) {
 	if why != nil {
 		return why.cause, why.err
 	}
+	if c := a.conn.Load(); c != nil && a.reused.Load() {
+		if s := c.look(); !s.wrote && !s.began {
+			return CauseReset, errNotKept // whatever it came to, the connection was not in order
+		}
+	}
 	return a.causeOfOther(err), err
 }
 
