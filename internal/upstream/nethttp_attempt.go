@@ -195,8 +195,7 @@ func (a *attempt) outgoing() *http.Request {
 	out.RequestURI, out.GetBody, out.Response, out.Close, out.TransferEncoding = "", nil, nil, false, nil
 	out.Body = http.NoBody
 	if a.body.some() {
-		a.body.again()
-		out.Body, out.GetBody = a.body, a.rewind
+		out.Body, out.GetBody = a.body.again(), a.rewind
 	}
 	return out
 }
@@ -206,8 +205,7 @@ func (a *attempt) rewind() (io.ReadCloser, error) {
 	if wrote, _ := a.progress(); wrote || a.body.spent() {
 		return nil, errCutOff
 	}
-	a.body.again()
-	return a.body, nil
+	return a.body.again(), nil
 }
 
 // gotConn is called when the request has a connection, before anything is sent on it; once more when that turns out to be
@@ -221,16 +219,21 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	a.reused.Store(info.Reused)
-	var lost func()
 	if a.body.some() {
 		a.body.touch()
-		turn := a.body.turnOf()
-		lost = func() { a.body.interrupt(turn) }
 	}
 	switch c := info.Conn.(type) {
 	case *conn:
-		c.begin(a.request.Method == http.MethodHead, lost)
 		a.conn.Store(c)
+		var lost func()
+		if turn := a.body.turnOf(); a.body.some() {
+			lost = func() {
+				if a.conn.Load() == c { // or net/http has found another one
+					a.body.interrupt(turn)
+				}
+			}
+		}
+		c.begin(a.request.Method == http.MethodHead, lost)
 		if a.fresh && info.Reused {
 			_ = c.Close() // nothing was written, so net/http looks for another
 		}

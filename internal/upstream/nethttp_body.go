@@ -29,6 +29,7 @@ type requestBody struct {
 	ended   bool // the source has
 	turn    int  // counts the times that it was made ready for another attempt or connection
 	closing bool // an attempt has closed it, but another may follow
+	broken  bool // closing, but only because the connection ended
 	final   bool // no other attempt follows
 	closed  bool
 }
@@ -79,6 +80,9 @@ func (b *requestBody) touch() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last = time.Now()
+	if b.broken { // by the connection before
+		b.broken, b.closing = false, false
+	}
 }
 
 // turnOf returns what interrupt wants to know.
@@ -97,7 +101,7 @@ func (b *requestBody) interrupt(turn int) {
 		return
 	}
 	going := b.reading
-	b.closing = true
+	b.broken, b.closing = b.broken || !b.closing, true
 	b.mu.Unlock()
 	if going {
 		b.finish()
@@ -114,10 +118,24 @@ func (b *requestBody) idle() (d time.Duration, connected bool) {
 	return time.Since(b.last), true
 }
 
+// bodyTurn is the body for one connection. What net/http still does with it after its turn does not touch the next one.
+type bodyTurn struct {
+	body *requestBody
+	turn int
+}
+
 // Read reads from the caller on behalf of net/http.
-func (b *requestBody) Read(p []byte) (int, error) {
+func (t *bodyTurn) Read(p []byte) (int, error) { return t.body.read(t.turn, p) }
+
+// Close is net/http's: the attempt does not need the body any more.
+func (t *bodyTurn) Close() error {
+	t.body.close(t.turn)
+	return nil
+}
+
+func (b *requestBody) read(turn int, p []byte) (int, error) {
 	b.mu.Lock()
-	if b.closed || b.closing {
+	if b.closed || b.closing || turn != b.turn {
 		b.mu.Unlock()
 		return 0, http.ErrBodyReadAfterClose
 	}
@@ -176,24 +194,23 @@ func (b *requestBody) remember(p []byte) {
 	b.at = len(b.kept)
 }
 
-// Close is net/http's: the attempt does not need the body any more.
-func (b *requestBody) Close() error {
+func (b *requestBody) close(turn int) {
 	b.mu.Lock()
-	b.closing = true
-	last := b.final || b.isSpent() // what has been read cannot be sent again
+	b.closing = b.closing || turn == b.turn
+	last := b.closing && (b.final || b.isSpent()) // what has been read cannot be sent again
 	b.mu.Unlock()
 	if last {
 		b.finish()
 	}
-	return nil
 }
 
-// again makes the body, which is not spent, ready for another attempt.
-func (b *requestBody) again() {
+// again makes the body, which is not spent, ready for an attempt.
+func (b *requestBody) again() *bodyTurn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closing, b.last, b.at = false, time.Time{}, 0
+	b.closing, b.broken, b.last, b.at = false, false, time.Time{}, 0
 	b.turn++
+	return &bodyTurn{b, b.turn}
 }
 
 // commit says that no other attempt follows.
