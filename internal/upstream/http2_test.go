@@ -340,7 +340,7 @@ func leaving(t *testing.T, alone func(w io.Writer, s uint32)) (target string, an
 func TestWhatATargetLeavesAloneIsSentAgain(t *testing.T) {
 	t.Parallel()
 	for name, alone := range map[string]func(w io.Writer, s uint32){
-		"GOAWAY":         func(w io.Writer, s uint32) { frame(w, goAwayFrame, 0, 0, "\x00\x00\x00\x01\x00\x00\x00\x00") },
+		"GOAWAY":         func(w io.Writer, _ uint32) { frame(w, goAwayFrame, 0, 0, "\x00\x00\x00\x01\x00\x00\x00\x00") },
 		"REFUSED_STREAM": func(w io.Writer, s uint32) { frame(w, resetFrame, 0, s, "\x00\x00\x00\x07") },
 	} {
 		for _, body := range []string{"", "a body"} {

@@ -82,33 +82,37 @@ func (a *attempt) another(f *Failure) (*attempt, bool) {
 		a.lease.release()
 		return nil, false
 	}
-	u, l, ok, fresh := a.upstream, lease{}, false, false
-	now, t := time.Now(), a.lease.target
-	switch {
-	case a.connectionFailed(f.Cause):
-		if l, ok = u.pickIn(now, t, u.turn.Load()); ok {
-			a.lease.release()
-			break
-		}
-		l, ok = lease{target: t, ticket: t.health.force()}, true // the slot is not for those who wait
-		if fresh = a.stream == nil; fresh {
-			a.pool.http.CloseIdleConnections() // they may be as dead as this one was
-		}
-	default:
-		l, ok = u.pick(now, t)
+	u, t := a.upstream, a.lease.target
+	if !a.connectionFailed(f.Cause) {
+		l, ok := u.pick(time.Now(), t)
 		a.lease.release()
 		if !ok && u.anyIn(t) { // all that are in are busy
 			var cause Cause
 			l, cause = u.wait(a.request.Context(), t)
 			ok = cause == ""
 		}
+		return a.again(l), ok
 	}
-	if !ok {
-		return nil, false
+	if l, ok := u.pickIn(time.Now(), t, u.turn.Load()); ok {
+		a.lease.release()
+		return a.again(l), true
 	}
-	again := u.newAttempt(a.request, a.body, Options{Upgrade: a.upgrade}, l)
-	again.retry, again.fresh = true, fresh
-	return again, true
+	if a.stream == nil {
+		a.pool.http.CloseIdleConnections() // they may be as dead as this one was
+	}
+	second := a.again(lease{target: t, ticket: t.health.force()}) // the slot is not for those who wait
+	second.fresh = a.stream == nil
+	return second, true
+}
+
+// again makes another attempt with a lease, nil without one.
+func (a *attempt) again(l lease) *attempt {
+	if l.target == nil {
+		return nil
+	}
+	second := a.upstream.newAttempt(a.request, a.body, Options{Upgrade: a.upgrade}, l)
+	second.retry = true
+	return second
 }
 
 // refuses says what is wrong with a request before it has a target.

@@ -50,8 +50,8 @@ type stop struct {
 
 // scope is the context of an attempt. Whoever opens a connection finds the attempt in it.
 type scope struct {
-	context.Context
-	attempt *attempt
+	context.Context //nolint:containedctx // it is a context itself
+	attempt         *attempt
 }
 
 type scopeKey struct{}

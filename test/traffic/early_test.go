@@ -96,7 +96,7 @@ func TestEarlyAnswersHaveNoLength(t *testing.T) {
 	s.answer().whole(t, 200)
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if len(s.heads) != 2 || s.heads[0].Get(":status") != "103" || s.heads[0].Get("content-length") != "" || s.heads[0].Get("link") == "" {
+	if len(s.heads) != 2 || s.heads[0].Get(":status") != "103" || s.heads[0].Get("Content-Length") != "" || s.heads[0].Get("Link") == "" {
 		t.Errorf("the answers %v", s.heads)
 	}
 }
