@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
+	"sallyport/internal/upstream"
 )
 
 // accessPolicy says which allowed requests are recorded. Refusals always are.
@@ -59,6 +60,8 @@ type record struct {
 	target   string // that answered, or failed; "" when none was asked
 	failure  string // what went wrong with the upstream or the client, "" for nothing
 	cut      bool   // the response could not be finished
+
+	retried *upstream.Failure // what the first of two attempts failed with, nil when there was one
 }
 
 // record writes the access record of one request. Values that a caller chose are quoted by the handler; the query and the
@@ -104,6 +107,9 @@ func (g *Gateway) record(s *Snapshot, v *judge.Request, o *judge.Outcome, r *rec
 	}
 	if r.target != "" {
 		attrs = append(attrs, slog.String("target", r.target))
+	}
+	if r.retried != nil {
+		attrs = append(attrs, slog.String("retried_target", r.retried.Target), slog.String("retried_failure", boundedDetail(string(r.retried.Cause)+": "+r.retried.Err.Error())))
 	}
 	if r.failure != "" {
 		attrs = append(attrs, slog.String("failure", r.failure))

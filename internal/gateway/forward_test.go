@@ -290,6 +290,34 @@ func TestADeadTargetCostsNoRequest(t *testing.T) {
 	})
 }
 
+func TestARecordNamesTheFailureThatASecondAttemptHid(t *testing.T) {
+	t.Parallel()
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := dead.Addr().String()
+	_ = dead.Close()
+	s := newSite(t, strings.Replace(firstDocument, `"http://BACKEND"`, `"http://`+address+`", "http://BACKEND"`, 1))
+	if a := s.caller("public", "localhost", nil).get("https://localhost/open/"); a.status != 200 {
+		t.Fatalf("%+v", a)
+	}
+	r := s.records.wait(t, func(r map[string]any) bool { return r["msg"] == "request" })
+	why, _ := r["retried_failure"].(string)
+	if r["retried_target"] != "http://"+address || !strings.HasPrefix(why, "connect: dial tcp "+address) || r["target"] != "http://"+s.backend.address {
+		t.Errorf("the record %v", r)
+	}
+	if _, failed := r["failure"]; failed {
+		t.Errorf("the record says that the request failed: %v", r)
+	}
+	if a := s.caller("public", "localhost", nil).get("https://localhost/open/"); a.status != 200 {
+		t.Fatalf("%+v", a)
+	}
+	if r := s.records.waitFor(t, 2, func(r map[string]any) bool { return r["msg"] == "request" }); r["retried_target"] != nil {
+		t.Errorf("there was one attempt, and the record says %v", r)
+	}
+}
+
 func TestASlowTargetIsATimeoutAndABusyOneIsOverload(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}, 1), make(chan struct{})
@@ -312,4 +340,25 @@ func TestASlowTargetIsATimeoutAndABusyOneIsOverload(t *testing.T) {
 	slow := <-first
 	slow.is(t, 504, "upstream_unavailable")
 	s.records.wait(t, func(r map[string]any) bool { return r["status"] == 504.0 && r["reason"] == "upstream_unavailable" })
+}
+
+// TestATargetThatAReloadReplacedIsNotShownAsDown: what the old upstream's requests run into afterwards is no news.
+func TestATargetThatAReloadReplacedIsNotShownAsDown(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}, 3), make(chan struct{})
+	document := strings.Replace(behind(handled(t, func(_ http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		panic(http.ErrAbortHandler)
+	})), `targets: [`, `retry: false, health: {max_failures: 1}, targets: [`, 1)
+	s := newSite(t, document)
+	done := make(chan answer)
+	go func() { done <- s.caller("public", "localhost", nil).get("https://localhost/open/") }()
+	<-arrived
+	s.apply(strings.Replace(document, "max_failures: 1", "max_failures: 2", 1))
+	close(release)
+	(<-done).is(t, 502, "upstream_unavailable")
+	if got := s.records.texts("target down"); len(got) > 0 {
+		t.Errorf("the upstream that was replaced said that the target is out: %q", got)
+	}
 }

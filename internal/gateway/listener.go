@@ -312,7 +312,7 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 		RequestID: id, Time: s.g.clock.Now(), Generation: c.generation, Decision: "deny", Reason: reason, Detail: boundedDetail(detail), Handshake: true,
 		Remote: c.RemoteAddr().String(), Listener: s.listenerName(),
 		request: judge.Request{OverTLS: true, TLSVersion: state.Version, ServerName: c.serverName, Now: s.g.clock.Now()},
-		kept: judge.NewEvidence(state.PeerCertificates, true).Keep(),
+		kept:    judge.NewEvidence(state.PeerCertificates, true).Keep(),
 	})
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
 }

@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ func (x *exchange) forward() {
 	reply, err := x.snapshot.targets[x.outcome.API.Index].Send(out, upstream.Options{Upgrade: upgrade})
 	early.stop()
 	x.record.upstream = time.Since(sent)
+	x.record.retried = firstFailure(reply, err)
 	if err != nil {
 		x.failed(err)
 		return
@@ -53,6 +55,17 @@ func (x *exchange) forward() {
 		return
 	}
 	x.relay(reply, rpc)
+}
+
+// firstFailure returns what the first of two attempts failed with, nil when there was one.
+func firstFailure(reply *upstream.Reply, err error) *upstream.Failure {
+	if reply != nil {
+		return reply.Retried
+	}
+	if failure, ok := errors.AsType[*upstream.Failure](err); ok {
+		return failure.Retried
+	}
+	return nil
 }
 
 // outgoing makes the upstream's request. What only concerned the connection to the client goes first, then whatever could
@@ -128,7 +141,7 @@ func (x *exchange) passTrailers(out *http.Request) {
 	}
 }
 
-// neverTrailers are the fields that decide about a request before its body is read, and mean nothing or harm behind it
+// neverTrailers are the fields that decide about a message before its body is read, and mean nothing or harm behind it
 // (RFC 9110, section 6.5.1).
 var neverTrailers = []string{
 	"Authorization", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type", "Cookie", "Expect", "Host",
@@ -172,29 +185,30 @@ func isGRPC(r *http.Request) bool {
 	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;")
 }
 
-// maxEarlyAnswers bounds how many answers of the 100 class go on to a client.
-const maxEarlyAnswers = 16
-
 // earlyAnswers passes 1xx answers on while the final one is awaited. The transport calls it in a goroutine of its own.
 type earlyAnswers struct {
 	x       *exchange
 	mu      sync.Mutex
-	passed  int
+	seen    int
 	stopped bool
 }
 
 func (e *earlyAnswers) pass(code int, fields textproto.MIMEHeader) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.seen++; e.seen > upstream.MaxEarly {
+		return errors.New("the target sends 1xx answers without end") // package upstream has said so already
+	}
 	if e.stopped || code == http.StatusContinue || e.x.expects || !e.x.request.ProtoAtLeast(1, 1) {
 		return nil // 100 is between two neighbours: net/http sends one when the body is read, and minds no other meanwhile
 	}
-	if e.passed++; e.passed > maxEarlyAnswers {
-		return errors.New("the target sends 1xx answers without end")
+	if code == http.StatusSwitchingProtocols {
+		return nil // over HTTP/2; the request fails
 	}
 	h := e.x.out.Header()
 	maps.Copy(h, fields)
 	removeHopByHop(h)
+	delete(h, "Content-Length") // there is nothing that it could mean (RFC 9110, section 8.6)
 	e.x.out.WriteHeader(code)
 	clear(h)
 	return nil
@@ -226,11 +240,13 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	if _, sent := h["Content-Type"]; !sent {
 		h["Content-Type"] = nil // net/http would guess one
 	}
+	x.sayLength(h, response)
 	h.Set("X-Request-ID", x.record.id)
 	unread := x.request.ProtoMajor == 1 && x.request.ContentLength != 0 && !x.body.complete()
 	if x.lastOnConnection() || unread && response.ContentLength < 0 { // leaveNothing cannot end such an answer
 		h.Set("Connection", "close")
 	}
+	cleanTrailer(response.Trailer)
 	announced := slices.Sorted(maps.Keys(response.Trailer))
 	for _, name := range announced {
 		h.Add("Trailer", name)
@@ -255,6 +271,7 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	if !x.copyBody(response) {
 		return
 	}
+	cleanTrailer(response.Trailer) // there may be more now
 	for name, values := range response.Trailer {
 		if len(values) == 0 {
 			continue
@@ -263,6 +280,37 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 			name = http.TrailerPrefix + name // it came without an announcement
 		}
 		h[name] = values
+	}
+}
+
+// sayLength writes the length of an answer as it was understood, which is what the client's side of net/http goes by. Where
+// there is no body to count, for HEAD and 304, it is the length of another answer and stays as it came; upstream has
+// checked that it is one number. 204 has none (RFC 9110, section 8.6), and callers of HTTP/2 would take it for malformed.
+func (x *exchange) sayLength(h http.Header, response *http.Response) {
+	_, sent := h["Content-Length"]
+	switch {
+	case !sent:
+	case response.StatusCode == http.StatusNoContent:
+		delete(h, "Content-Length")
+	case response.StatusCode == http.StatusNotModified, x.view.Method == http.MethodHead:
+	case response.ContentLength >= 0:
+		h["Content-Length"] = []string{strconv.FormatInt(response.ContentLength, 10)}
+	default:
+		delete(h, "Content-Length")
+	}
+}
+
+// cleanTrailer removes from the trailer of an answer what only concerned the connection to the target, what has its meaning
+// before a body or none, and what is the gateway's to say.
+func cleanTrailer(trailer http.Header) {
+	if len(trailer) == 0 {
+		return
+	}
+	removeHopByHop(trailer)
+	strip(trailer)
+	delete(trailer, "Te")
+	for _, name := range neverTrailers {
+		delete(trailer, name)
 	}
 }
 

@@ -50,7 +50,7 @@ type Refusal struct {
 
 	request judge.Request // without listener and evidence
 	kept    judge.Kept
-	unkept  string        // why it cannot be judged again; "" when it can
+	unkept  string // why it cannot be judged again; "" when it can
 }
 
 // Recollection is a refusal with its explanation by the rules of now.

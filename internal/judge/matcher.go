@@ -21,7 +21,7 @@ type matchList struct {
 
 	entries []config.Matcher
 	at      []config.Position // of the entries
-	deny    bool // patterns are tried against every usual rendering of a DN, not only RFC 4514
+	deny    bool              // patterns are tried against every usual rendering of a DN, not only RFC 4514
 }
 
 func newMatchList(doc *config.Document, matchers []*config.Matcher, deny bool) *matchList {

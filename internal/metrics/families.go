@@ -88,7 +88,7 @@ var (
 	upstreamAttemptDuration = newFamily(histogramKind, "upstream_attempt_duration_seconds",
 		"How long attempts took to the header of the answer or to their failure.", "upstream")
 	upstreamRetries = newFamily(prometheus.CounterValue, "upstream_retries_total",
-		"Attempts that were made because another target had failed before.", "upstream")
+		"Further attempts for a request whose first one failed, at another target or on another connection to the same.", "upstream")
 	upstreamTargetUp = newFamily(prometheus.GaugeValue, "upstream_target_up",
 		"Whether a target takes requests: 1, or 0 while it is out after failures.", "upstream", "target")
 )

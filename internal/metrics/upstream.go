@@ -32,7 +32,7 @@ type upstreamSeries struct {
 }
 
 // Attempted counts one attempt to have the target answer a request. cause is what it failed with, a word of package
-// upstream's closed set, and "" when the header of an answer came; retry says that another target had failed before.
+// upstream's closed set, and "" when the header of an answer came; retry says that an attempt had failed before.
 func (t *Target) Attempted(cause string, retry bool, took time.Duration) {
 	if t == nil {
 		return

@@ -3,6 +3,7 @@ package upstream
 import (
 	"container/list"
 	"context"
+	"math"
 	"time"
 )
 
@@ -14,8 +15,9 @@ type lease struct {
 
 // waiter is a request that waits for a slot.
 type waiter struct {
-	got chan lease // holds one
-	at  *list.Element
+	got   chan lease // holds one
+	avoid *Target    // which it does not want; nil for none
+	at    *list.Element
 }
 
 // take occupies a slot of the target if one is free.
@@ -46,6 +48,9 @@ func (t *Target) lease(now time.Time) (lease, bool) {
 		t.health.abandoned(&k)
 		return lease{}, false
 	}
+	if k.trial != 0 { // somebody may wait for the next
+		time.AfterFunc(t.health.patience(), t.upstream.wake)
+	}
 	return lease{target: t, ticket: k}, true
 }
 
@@ -53,6 +58,11 @@ func (t *Target) lease(now time.Time) (lease, bool) {
 func (l *lease) release() {
 	u := l.target.upstream
 	l.target.inFlight.Add(-1)
+	u.wake()
+}
+
+// wake looks whether somebody who waits can be served now.
+func (u *Upstream) wake() {
 	if u.waiting.Load() > 0 {
 		u.serve()
 	}
@@ -62,27 +72,19 @@ func (l *lease) release() {
 // It reports false when they have none. When all are out, it picks as if none were: a try is better than a certain
 // refusal. It never picks avoid, which may be nil.
 func (u *Upstream) pick(now time.Time, avoid *Target) (lease, bool) {
+	turn := u.turn.Load()
+	if avoid == nil { // a second attempt is nobody's turn
+		turn = u.turn.Add(1) - 1
+	}
+	if l, ok := u.pickIn(now, avoid, turn); ok {
+		return l, true
+	}
+	if u.anyIn(avoid) {
+		return lease{}, false
+	}
 	start := 0
 	if n := uint32(len(u.targets)); n > 1 { //nolint:gosec // G115: the number of targets fits
-		start = int((u.turn.Add(1) - 1) % n)
-	}
-	if u.config.Balancing == LeastRequests {
-		if t := u.leastLoaded(start, now, avoid); t != nil {
-			if l, ok := t.lease(now); ok {
-				return l, true
-			}
-			// Somebody was faster. That is no reason to look for the least again and again.
-		}
-	}
-	anyIn := false
-	for t := range u.from(start, avoid) {
-		anyIn = anyIn || !t.health.out.Load()
-		if l, ok := t.lease(now); ok {
-			return l, true
-		}
-	}
-	if anyIn {
-		return lease{}, false
+		start = int(turn % n)
 	}
 	for t := range u.from(start, avoid) {
 		if t.take() {
@@ -92,16 +94,64 @@ func (u *Upstream) pick(now time.Time, avoid *Target) (lease, bool) {
 	return lease{}, false
 }
 
-// leastLoaded returns the target with the fewest requests in flight, the first of several from start on.
-func (u *Upstream) leastLoaded(start int, now time.Time, avoid *Target) (best *Target) {
-	var fewest int64
-	for t := range u.from(start, avoid) {
-		n := t.inFlight.Load()
-		if (best == nil || n < fewest) && t.health.due(now) {
-			best, fewest = t, n
+// anyIn reports whether a target other than avoid is in.
+func (u *Upstream) anyIn(avoid *Target) bool {
+	for t := range u.from(0, avoid) {
+		if !t.health.out.Load() {
+			return true
 		}
 	}
-	return best
+	return false
+}
+
+// pickIn is pick among the targets that are in, or whose trial is due. They take turns among themselves: where the turn went
+// through those that are out, the neighbour of each would get double.
+func (u *Upstream) pickIn(now time.Time, avoid *Target, turn uint32) (lease, bool) {
+	n, most := u.candidates(now, avoid)
+	if n == 0 {
+		return lease{}, false
+	}
+	mine := int(turn % uint32(n)) //nolint:gosec // G115: the number of targets fits
+	for t := range u.from(0, avoid) {
+		if !t.available(now) || t.inFlight.Load() > most {
+			continue
+		}
+		if mine--; mine >= 0 {
+			continue
+		}
+		if l, ok := t.lease(now); ok {
+			return l, true
+		}
+	}
+	for t := range u.from(0, avoid) { // somebody was faster
+		if l, ok := t.lease(now); ok {
+			return l, true
+		}
+	}
+	return lease{}, false
+}
+
+// candidates returns how many targets may be next, and the number of requests that they have in flight at most.
+func (u *Upstream) candidates(now time.Time, avoid *Target) (n int, most int64) {
+	least := u.config.Balancing == LeastRequests
+	most = math.MaxInt64
+	for t := range u.from(0, avoid) {
+		if !t.available(now) {
+			continue
+		}
+		if load := t.inFlight.Load(); least && load < most {
+			n, most = 1, load
+		} else if load <= most {
+			n++
+		}
+	}
+	return n, most
+}
+
+// available reports whether a lease may be had.
+func (t *Target) available(now time.Time) bool {
+	limit := int64(t.upstream.config.Max)
+	return (limit == 0 || t.inFlight.Load() < limit) && t.health.due(now)
 }
 
 // from yields every target but avoid, beginning at start.
@@ -124,7 +174,12 @@ func (u *Upstream) acquire(ctx context.Context, now time.Time) (lease, Cause) {
 			return l, ""
 		}
 	}
-	w := &waiter{got: make(chan lease, 1)}
+	return u.wait(ctx, nil)
+}
+
+// wait waits in line for a lease.
+func (u *Upstream) wait(ctx context.Context, avoid *Target) (lease, Cause) {
+	w := &waiter{got: make(chan lease, 1), avoid: avoid}
 	u.mu.Lock()
 	w.at = u.queue.PushBack(w)
 	u.waiting.Add(1)
@@ -168,12 +223,18 @@ func (u *Upstream) leave(w *waiter) bool {
 func (u *Upstream) serve() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for e := u.queue.Front(); e != nil; e = u.queue.Front() {
-		l, ok := u.pick(time.Now(), nil)
-		if !ok {
+	for e := u.queue.Front(); e != nil; {
+		w := e.Value.(*waiter) //nolint:forcetypeassert // the queue holds nothing else
+		l, ok := u.pick(time.Now(), w.avoid)
+		if !ok && w.avoid == nil {
 			return
 		}
-		w := u.queue.Remove(e).(*waiter) //nolint:forcetypeassert // the queue holds nothing else
+		here := e
+		e = e.Next()
+		if !ok {
+			continue // what it does not want may be free for those behind
+		}
+		u.queue.Remove(here)
 		w.at = nil
 		u.waiting.Add(-1)
 		w.got <- l

@@ -279,3 +279,76 @@ func TestABurstNeverExceedsTheSlotsAndLosesNone(t *testing.T) {
 		})
 	}
 }
+
+func TestTheNeighbourOfATargetThatIsOutGetsNoMoreThanTheOthers(t *testing.T) {
+	t.Parallel()
+	for _, balancing := range []upstream.Balancing{upstream.RoundRobin, upstream.LeastRequests} {
+		config := upstream.Config{Targets: []string{gone(t), backend(t, "b"), backend(t, "c"), backend(t, "d")}, MaxFailures: 1, Recovery: time.Hour, Balancing: balancing}
+		u := start(t, config, nil)
+		until(t, "going out", func() bool { _, _ = get(t, u); return upstream.Out(u)[0] })
+		got := map[string]int{}
+		for range 30 {
+			name, end := open(t, u)
+			end()
+			got[name]++
+		}
+		if d := cmp.Diff(map[string]int{"b": 10, "c": 10, "d": 10}, got); d != "" {
+			t.Errorf("balancing %d: %s", balancing, d)
+		}
+	}
+}
+
+func TestWhoWaitsIsServedByATargetWhoseRecoveryIsOver(t *testing.T) {
+	t.Parallel()
+	b, down, _ := moody(t, "b")
+	down.Store(true)
+	config := upstream.Config{Targets: []string{backend(t, "a"), b}, Max: 1, QueueTimeout: soon, MaxFailures: 1, Recovery: 100 * time.Millisecond}
+	u := start(t, config, nil)
+	until(t, "going out", func() bool { _, _ = get(t, u); return upstream.Out(u)[1] })
+	down.Store(false)
+	name, end := open(t, u)
+	defer end()
+	if name != "a" {
+		t.Fatalf("the target that is out answered: %q", name)
+	}
+	if body, err := get(t, u); body != "b" {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+func TestASecondAttemptDoesNotLoseItsPlaceToThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	target, seconds := fatal(t)
+	u := start(t, upstream.Config{Targets: []string{target}, Max: 1, QueueTimeout: soon}, nil)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 10 {
+				if body, err := exchange(t, u, request(t.Context(), http.MethodPut, "/x", nil)); body != "ok" {
+					t.Errorf("%q, %v", body, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if seconds.Load() == 0 {
+		t.Error("no connection was used a second time: the test tests nothing")
+	}
+}
+
+func TestASecondAttemptWaitsForAnotherTargetThatIsBusy(t *testing.T) {
+	t.Parallel()
+	config := upstream.Config{Targets: []string{backend(t, "a"), gone(t)}, Max: 1, QueueTimeout: soon, MaxFailures: 100}
+	u := start(t, config, nil)
+	_, end := open(t, u)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if body, err := get(t, u); body != "a/x" {
+			t.Errorf("%q, %v", body, err)
+		}
+	}()
+	until(t, "waiting", func() bool { return upstream.Waiting(u) == 1 })
+	end()
+	<-done
+}

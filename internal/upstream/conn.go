@@ -86,11 +86,22 @@ func (c *conn) Read(p []byte) (int, error) {
 			}
 		}
 	}
+	if errors.Is(err, errTruncated) && c.isWhole() {
+		err = io.EOF
+	}
 	if err != nil {
 		c.failed(err)
 		c.ending.Do(func() { close(c.ended); c.lose() })
 	}
 	return n, err
+}
+
+// isWhole reports whether nothing more belongs to the answer, so that the end of the connection cuts nothing off. Where the
+// protocol has changed, the end is the affair of those who speak it.
+func (c *conn) isWhole() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.framing.state == betweenAnswers || c.framing.status == switchingProtocols
 }
 
 // lose tells the exchange that nothing more of its answer will come.
@@ -144,9 +155,12 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.failed(net.ErrClosed)
 		return 0, net.ErrClosed
 	}
-	c.wrote.Store(true)
+	first := !c.wrote.Swap(true)
 	n, err := c.Conn.Write(p)
 	if err != nil {
+		if first && n == 0 {
+			c.wrote.Store(false)
+		}
 		c.failed(err)
 		c.hear()
 	}
@@ -175,6 +189,24 @@ func (c *conn) hear() {
 	}
 }
 
+// underTLS is the connection below TLS. When it ends without TLS having been ended first, somebody may have cut it (RFC 9112
+// section 9.8); crypto/tls takes that for an ordinary end.
+type underTLS struct {
+	net.Conn
+	secured atomic.Bool // the handshake is over
+}
+
+var errTruncated = errors.New("the connection ended without the close_notify of TLS")
+
+// Read reads on.
+func (c *underTLS) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF && c.secured.Load() { //nolint:errorlint // net.Conn's own
+		err = errTruncated
+	}
+	return n, err
+}
+
 // bodyBuffers lends the buffers that request bodies are copied with.
 var bodyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
@@ -201,29 +233,4 @@ func (c *conn) CloseWrite() error {
 		return errors.ErrUnsupported
 	}
 	return half.CloseWrite()
-}
-
-// h2cConn is an HTTP/2 connection without TLS. It looks at how the target begins: with the type of a SETTINGS frame (RFC
-// 9113 section 3.4), or the target does not know the protocol.
-type h2cConn struct {
-	net.Conn
-	seen  int         // bytes that were looked at; used by the reader alone
-	wrong atomic.Bool // this is no HTTP/2
-}
-
-const (
-	frameTypeAt   = 3 // after the length
-	settingsFrame = 4
-)
-
-// Read reads on.
-func (c *h2cConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if c.seen <= frameTypeAt {
-		if at := frameTypeAt - c.seen; at < n && p[at] != settingsFrame {
-			c.wrong.Store(true)
-		}
-		c.seen += n
-	}
-	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/testpki"
 	"sallyport/internal/upstream"
 )
 
@@ -374,4 +376,60 @@ func TestAReplyThatIsClosedUnreadFreesItsSlotAndBlamesNobody(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheEndOfTLSIsTheEndOfABodyOnlyWhenItIsSaid(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA(t, testpki.Options{})
+	leaf := ca.Leaf(t, testpki.Options{Hosts: []string{"localhost"}})
+	for _, c := range []struct {
+		name, answer string
+		said         bool
+		ok           bool
+	}{
+		{"until the end, which is said", "HTTP/1.1 200 OK\r\n\r\nhello", true, true},
+		{"until the end, which is not said", "HTTP/1.1 200 OK\r\n\r\nhello", false, false},
+		{"a length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false, true},
+		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false, true},
+		{"no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false, false},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			target := "https://localhost" + raw(t, func(conn *net.TCPConn, in *bufio.Reader) {
+				secured := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{leaf.TLS()}, MaxVersion: version, MinVersion: tls.VersionTLS12})
+				if _, err := http.ReadRequest(bufio.NewReader(secured)); err != nil {
+					return
+				}
+				_, _ = io.WriteString(secured, c.answer)
+				if c.said {
+					_ = secured.CloseWrite()
+				}
+				_ = conn.CloseWrite()
+				_, _ = io.Copy(io.Discard, in) // so that the end is no reset
+			})[len("http://127.0.0.1"):]
+			u := start(t, upstream.Config{Targets: []string{target}, Trust: serverTrust(t, false, ca)}, nil)
+			body, err := get(t, u)
+			if body != "hello" || (err == nil) != c.ok {
+				t.Errorf("%s: %q, %v", c.name, body, err)
+			}
+			if err != nil && failure(t, err).Cause != upstream.CauseReset {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+	}
+}
+
+func TestATargetMaySaySixteenTimesThatItWorks(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"100 Continue", "103 Early Hints"} {
+		for n, ok := range map[int]bool{16: true, 17: false} {
+			target := raw(t, answer(strings.Repeat("HTTP/1.1 "+status+"\r\n\r\n", n)+"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+			body, err := get(t, start(t, upstream.Config{Targets: []string{target}}, nil))
+			switch {
+			case ok && body != "ok":
+				t.Errorf("%d times %s: %q, %v", n, status, body, err)
+			case !ok && (failure(t, err).Cause != upstream.CauseProtocol || !strings.Contains(err.Error(), "1xx")):
+				t.Errorf("%d times %s: %v", n, status, err)
+			}
+		}
+	}
 }

@@ -45,6 +45,8 @@ type Failure struct { //nolint:errname // the word that logs and this package us
 	Target   string // empty when no target was chosen
 	Cause    Cause
 	Err      error // what happened; never nil
+	// Retried is what the first of two attempts failed with, nil when there was one.
+	Retried *Failure
 }
 
 // Error names the upstream, the target and the cause.

@@ -42,6 +42,9 @@ const (
 	unframed // all that comes belongs to the answer: a tunnel, a body that ends with the connection, a fault
 )
 
+// switchingProtocols is the status behind which nothing is framed by HTTP.
+const switchingProtocols = 101
+
 // maxFramingLine is how much of a line is looked at. Lines that decide about framing are shorter.
 const maxFramingLine = 256
 
@@ -194,7 +197,7 @@ func (f *framing) headerDone() {
 		f.refuse("there are Content-Length and Transfer-Encoding")
 	case f.coded && f.http10:
 		f.refuse("there is a Transfer-Encoding in HTTP/1.0")
-	case f.status == 101:
+	case f.status == switchingProtocols:
 		f.state = unframed
 	case f.status < 200:
 		f.expect(f.head)

@@ -126,3 +126,20 @@ func TestABodyThatFailsUndoesTheSuccessOfItsHeader(t *testing.T) {
 	e.fail(e.admit(true), false)
 	e.fail(e.admit(true), true)
 }
+
+func TestATrialThatTakesItsTimeIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	e := newEpisode(t)
+	e.takeOut()
+	e.now = e.now.Add(10 * time.Second)
+	slow := e.admit(true) // an upload, perhaps
+	e.now = e.now.Add(10*time.Second - 1)
+	e.admit(false)
+	e.now = e.now.Add(1)
+	next := e.admit(true)
+	e.admit(false)
+	e.fail(slow, false) // it does not speak for the trial any more
+	e.h.abandoned(slow)
+	e.admit(false)
+	e.succeed(next, true)
+}

@@ -167,3 +167,20 @@ func TestAStreamOfHealthyAnswersIsNotEndedByATargetsState(t *testing.T) {
 		t.Errorf("%q, %v", body, err)
 	}
 }
+
+func TestAClosedUpstreamSpeaksForItsTargetsNoMore(t *testing.T) {
+	t.Parallel()
+	a, down, _ := moody(t, "a")
+	down.Store(true)
+	var events recorder
+	u := start(t, upstream.Config{Targets: []string{a, backend(t, "b")}, MaxFailures: 1, NoRetry: true, Recovery: time.Nanosecond}, &events)
+	until(t, "going out", func() bool { _, _ = get(t, u); return upstream.Out(u)[0] })
+	u.Close()
+	down.Store(false)
+	until(t, "coming in", func() bool { _, _ = get(t, u); return !upstream.Out(u)[0] })
+	down.Store(true)
+	until(t, "going out again", func() bool { _, _ = get(t, u); return upstream.Out(u)[0] })
+	if d := cmp.Diff([]string{"down " + a + " reset"}, events.all(false)); d != "" {
+		t.Errorf("events: %s", d)
+	}
+}

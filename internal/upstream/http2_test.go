@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -191,6 +191,52 @@ func TestEveryFailureOfAStreamHasItsCause(t *testing.T) {
 			frame(w, dataFrame, endStream, s, "hello")
 			return true
 		}, upstream.CauseReset, "hello"},
+		{"two lengths", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x015\x5c\x0250")
+			frame(w, dataFrame, endStream, s, "hello")
+			return true
+		}, upstream.CauseProtocol, ""},
+		{"a length with a sign", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x02+5")
+			frame(w, dataFrame, endStream, s, "hello")
+			return true
+		}, upstream.CauseProtocol, ""},
+		{"another protocol", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, "\x48\x03101")
+			frame(w, headersFrame, endHeaders|endStream, s, status200)
+			return true
+		}, upstream.CauseProtocol, ""},
+		{"100 without end", func(w io.Writer, s uint32) bool {
+			for range 17 {
+				frame(w, headersFrame, endHeaders, s, "\x48\x03100")
+			}
+			return true
+		}, upstream.CauseProtocol, ""},
+		{"sixteen times 100", func(w io.Writer, s uint32) bool {
+			for range 16 {
+				frame(w, headersFrame, endHeaders, s, "\x48\x03100")
+			}
+			frame(w, headersFrame, endHeaders|endStream, s, status200)
+			return true
+		}, "", ""},
+		{"the length of another answer behind 304", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders|endStream, s, "\x8b\x5c\x015")
+			return true
+		}, "", ""},
+		{"the end of a 304 comes later", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, "\x8b\x5c\x015")
+			frame(w, dataFrame, endStream, s, "")
+			return true
+		}, "", ""},
+		{"a length behind 204", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders|endStream, s, "\x89\x5c\x015")
+			return true
+		}, "", ""},
+		{"a body behind 204", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, "\x89")
+			frame(w, dataFrame, endStream, s, "hello")
+			return true
+		}, upstream.CauseProtocol, ""},
 		{"complete", func(w io.Writer, s uint32) bool {
 			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x015")
 			frame(w, dataFrame, endStream, s, "hello")
@@ -235,23 +281,21 @@ func TestAHeaderThatTheTargetWouldNotTakeIsTheCallersFault(t *testing.T) {
 	}
 }
 
-func TestATargetThatRefusesEveryStreamIsGivenUpInTime(t *testing.T) {
+func TestATargetThatRefusesEveryStreamIsGivenUpAtOnce(t *testing.T) {
 	t.Parallel()
 	var streams atomic.Int32
 	target := http2(t, "", func(w io.Writer, s uint32) bool {
 		streams.Add(1)
-		frame(w, resetFrame, 0, s, "\x00\x00\x00\x07") // REFUSED_STREAM: net/http tries again, later and later
+		frame(w, resetFrame, 0, s, "\x00\x00\x00\x07") // REFUSED_STREAM: net/http alone would try again, later and later
 		return true
 	})
 	var events recorder
-	u := start(t, upstream.Config{
-		Targets: []string{target}, Protocol: upstream.HTTP2, ConnectTimeout: 100 * time.Millisecond, ResponseTimeout: 100 * time.Millisecond, MaxFailures: 1,
-	}, &events)
-	_, err := get(t, u)
-	if f := failure(t, err); f.Cause != upstream.CauseTimeout || !f.TimedOut() || streams.Load() != 2 {
+	u := start(t, upstream.Config{Targets: []string{target}, Protocol: upstream.HTTP2, MaxFailures: 2}, &events)
+	_, err := exchange(t, u, request(t.Context(), http.MethodPost, "/x", nil))
+	if f := failure(t, err); f.Cause != upstream.CauseReset || !strings.Contains(err.Error(), "REFUSED_STREAM") || streams.Load() != 2 {
 		t.Errorf("%v after %d streams", err, streams.Load())
 	}
-	if d := cmp.Diff([]string{"down " + target + " timeout", "attempt timeout false"}, events.all(true)); d != "" {
+	if d := cmp.Diff([]string{"attempt reset false", "down " + target + " reset", "attempt reset true"}, events.all(true)); d != "" {
 		t.Errorf("events: %s", d)
 	}
 }
@@ -273,5 +317,92 @@ func TestAStreamIsRepeatedElsewhereWhereThatIsSafe(t *testing.T) {
 		if sent.Load() != 1 {
 			t.Errorf("%s was sent %d times to the first target", method, sent.Load())
 		}
+	}
+}
+
+// leaving is a target that answers every request but the second, which it leaves alone in one of two ways. It counts those
+// that it answers, and all that it gets.
+func leaving(t *testing.T, alone func(w io.Writer, s uint32)) (target string, answered, got *atomic.Int32) {
+	answered, got = new(atomic.Int32), new(atomic.Int32)
+	target = http2(t, "", func(w io.Writer, s uint32) bool {
+		if got.Add(1) == 2 {
+			alone(w, s)
+			return true
+		}
+		answered.Add(1)
+		frame(w, headersFrame, endHeaders, s, status200)
+		frame(w, dataFrame, endStream, s, "ok")
+		return true
+	})
+	return target, answered, got
+}
+
+func TestWhatATargetLeavesAloneIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for name, alone := range map[string]func(w io.Writer, s uint32){
+		"GOAWAY":         func(w io.Writer, _ uint32) { frame(w, goAwayFrame, 0, 0, "\x00\x00\x00\x01\x00\x00\x00\x00") },
+		"REFUSED_STREAM": func(w io.Writer, s uint32) { frame(w, resetFrame, 0, s, "\x00\x00\x00\x07") },
+	} {
+		for _, body := range []string{"", "a body"} {
+			for _, noRetry := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s %s %v", name, body, noRetry), func(t *testing.T) {
+					t.Parallel()
+					target, answered, got := leaving(t, alone)
+					var events recorder
+					u := start(t, upstream.Config{Targets: []string{target}, Protocol: upstream.HTTP2, MaxFailures: 2, NoRetry: noRetry}, &events)
+					send := func() (string, error) {
+						r := request(t.Context(), http.MethodPost, "/x", nil)
+						if body != "" {
+							r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+						}
+						return exchange(t, u, r)
+					}
+					if _, err := send(); err != nil {
+						t.Fatal(err)
+					}
+					answer, err := send()
+					if noRetry {
+						f := failure(t, err)
+						if f.Cause != upstream.CauseReset || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "GetBody") || got.Load() != 2 {
+							t.Errorf("%v after %d requests", err, got.Load())
+						}
+						return
+					}
+					if err != nil || answer != "ok" || answered.Load() != 2 || got.Load() != 3 {
+						t.Errorf("%q, %v; %d requests, %d answered", answer, err, got.Load(), answered.Load())
+					}
+					if d := cmp.Diff([]string{"attempt ok false", "attempt reset false", "attempt ok true"}, events.all(true)); d != "" {
+						t.Errorf("events: %s", d)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestATargetThatGoesAwayIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	target, _, _ := leaving(t, func(w io.Writer, _ uint32) { frame(w, goAwayFrame, 0, 0, "\x00\x00\x00\x01\x00\x00\x00\x00") })
+	u := start(t, upstream.Config{Targets: []string{target}, Protocol: upstream.HTTP2, MaxFailures: 1, NoRetry: true}, nil)
+	for range 3 {
+		_, _ = get(t, u)
+	}
+	if upstream.Out(u)[0] {
+		t.Error("an ordinary GOAWAY took the target out")
+	}
+}
+
+func TestARequestThatATargetFindsMalformedIsNotSentAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	var streams atomic.Int32
+	target := http2(t, "", func(w io.Writer, s uint32) bool {
+		streams.Add(1)
+		frame(w, resetFrame, 0, s, "\x00\x00\x00\x01") // PROTOCOL_ERROR: net/http alone would send it seven times
+		return true
+	})
+	u := start(t, upstream.Config{Targets: []string{target}, Protocol: upstream.HTTP2, MaxFailures: 1}, nil)
+	_, err := exchange(t, u, request(t.Context(), http.MethodPost, "/x", nil))
+	if f := failure(t, err); f.Cause != upstream.CauseReset || !strings.Contains(err.Error(), "PROTOCOL_ERROR") || streams.Load() != 1 || upstream.Out(u)[0] {
+		t.Errorf("%v after %d streams, out %v", err, streams.Load(), upstream.Out(u)[0])
 	}
 }

@@ -21,11 +21,25 @@ type requestBody struct {
 	reading bool      // the caller is waited for
 	last    time.Time // when the target took something; zero before there was a connection
 	passed  int64
-	err     error // what the source failed with
-	closing bool  // an attempt has closed it, but another may follow
-	final   bool  // no other attempt follows
+	err     error  // what the source failed with
+	keep    bool   // kept is all that was read, for another attempt
+	kept    []byte // at most most
+	most    int
+	at      int  // how much of kept the running attempt has read
+	ended   bool // the source has
+	turn    int  // counts the times that it was made ready for another attempt or connection
+	closing bool // an attempt has closed it, but another may follow
+	broken  bool // closing, but only because the connection ended
+	final   bool // no other attempt follows
 	closed  bool
 }
+
+// How much of a body that was read is kept for another attempt. A target that closes an HTTP/2 connection says which
+// requests it has not looked at, and by then their bodies are on the way. Over HTTP/1.1 it is what waits to be written.
+const (
+	maxKeptHTTP1 = 16 << 10
+	maxKeptHTTP2 = 32 << 10
+)
 
 // newRequestBody takes over the body of a request. A ContentLength of 0 says that there is none, as in the requests that
 // a server gets.
@@ -43,11 +57,17 @@ func newRequestBody(r *http.Request) *requestBody {
 
 func (b *requestBody) some() bool { return b.source != nil }
 
-func (b *requestBody) started() bool {
+// keepsBeginning says that another attempt may follow after something was read.
+func (b *requestBody) keepsBeginning(most int) { b.keep, b.most = true, most }
+
+// spent reports whether what was read cannot be read again.
+func (b *requestBody) spent() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.reads > 0
+	return b.isSpent()
 }
+
+func (b *requestBody) isSpent() bool { return b.reads > 0 && (!b.keep || b.reading) }
 
 func (b *requestBody) failed() bool {
 	b.mu.Lock()
@@ -60,14 +80,28 @@ func (b *requestBody) touch() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last = time.Now()
+	if b.broken { // by the connection before
+		b.broken, b.closing = false, false
+	}
 }
 
-// interrupt ends reading, because nobody can use what it brings. net/http waits for a read that is going on before it
-// says that the connection is lost.
-func (b *requestBody) interrupt() {
+// turnOf returns what interrupt wants to know.
+func (b *requestBody) turnOf() int {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.turn
+}
+
+// interrupt ends reading in a turn that is not over, because nobody can use what it brings. net/http waits for a read that is going on before it
+// says that the connection is lost.
+func (b *requestBody) interrupt(turn int) {
+	b.mu.Lock()
+	if turn != b.turn {
+		b.mu.Unlock()
+		return
+	}
 	going := b.reading
-	b.closing = true
+	b.broken, b.closing = b.broken || !b.closing, true
 	b.mu.Unlock()
 	if going {
 		b.finish()
@@ -84,12 +118,34 @@ func (b *requestBody) idle() (d time.Duration, connected bool) {
 	return time.Since(b.last), true
 }
 
+// bodyTurn is the body for one connection. What net/http still does with it after its turn does not touch the next one.
+type bodyTurn struct {
+	body *requestBody
+	turn int
+}
+
 // Read reads from the caller on behalf of net/http.
-func (b *requestBody) Read(p []byte) (int, error) {
+func (t *bodyTurn) Read(p []byte) (int, error) { return t.body.read(t.turn, p) }
+
+// Close is net/http's: the attempt does not need the body any more.
+func (t *bodyTurn) Close() error {
+	t.body.close(t.turn)
+	return nil
+}
+
+func (b *requestBody) read(turn int, p []byte) (int, error) {
 	b.mu.Lock()
-	if b.closed || b.closing {
+	if b.closed || b.closing || turn != b.turn {
 		b.mu.Unlock()
 		return 0, http.ErrBodyReadAfterClose
+	}
+	if n, again := b.readAgain(p); again {
+		b.mu.Unlock()
+		return n, nil
+	}
+	if b.ended {
+		b.mu.Unlock()
+		return 0, io.EOF
 	}
 	b.reads++
 	b.reading = true
@@ -101,6 +157,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	b.reading, b.last = false, time.Now()
 	b.passed += int64(n)
+	b.remember(p[:n])
+	b.ended = errors.Is(err, io.EOF)
 	switch {
 	case b.length >= 0 && b.passed > b.length:
 		err = errors.New("the body is longer than its Content-Length")
@@ -113,29 +171,55 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close is net/http's: the attempt does not need the body any more.
-func (b *requestBody) Close() error {
+// readAgain reads what an attempt before has read. The caller holds mu, here and below.
+func (b *requestBody) readAgain(p []byte) (n int, again bool) {
+	if b.at == len(b.kept) {
+		return 0, false
+	}
+	n = copy(p, b.kept[b.at:])
+	b.at, b.last = b.at+n, time.Now()
+	if !b.keep && b.at == len(b.kept) {
+		b.kept, b.at = nil, 0
+	}
+	return n, true
+}
+
+// remember keeps what was read, unless it becomes too much.
+func (b *requestBody) remember(p []byte) {
+	if b.keep = b.keep && len(b.kept)+len(p) <= b.most; !b.keep {
+		b.kept, b.at = nil, 0
+		return
+	}
+	b.kept = append(b.kept, p...)
+	b.at = len(b.kept)
+}
+
+func (b *requestBody) close(turn int) {
 	b.mu.Lock()
-	b.closing = true
-	last := b.final || b.reads > 0 // what has been read cannot be sent again
+	b.closing = b.closing || turn == b.turn
+	last := b.closing && (b.final || b.isSpent()) // what has been read cannot be sent again
 	b.mu.Unlock()
 	if last {
 		b.finish()
 	}
-	return nil
 }
 
-// again makes the body, of which nothing was read, ready for another attempt.
-func (b *requestBody) again() {
+// again makes the body, which is not spent, ready for an attempt.
+func (b *requestBody) again() *bodyTurn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closing, b.last = false, time.Time{}
+	b.closing, b.broken, b.last, b.at = false, false, time.Time{}, 0
+	b.turn++
+	return &bodyTurn{b, b.turn}
 }
 
 // commit says that no other attempt follows.
 func (b *requestBody) commit() {
 	b.mu.Lock()
-	b.final = true
+	b.final, b.keep = true, false
+	if b.at == len(b.kept) {
+		b.kept, b.at = nil, 0
+	}
 	closing := b.closing
 	b.mu.Unlock()
 	if closing {
@@ -169,6 +253,8 @@ type Reply struct {
 	Response *http.Response
 	// Target is where the answer came from.
 	Target *Target
+	// Retried is what the first of two attempts failed with, nil when there was one.
+	Retried *Failure
 
 	body *replyBody
 }
@@ -185,6 +271,7 @@ type replyBody struct {
 	attempt *attempt
 	source  io.ReadCloser
 	tunnel  bool         // its end says nothing about the target
+	empty   bool         // the status says that there is none
 	pause   atomic.Int64 // nanoseconds
 
 	closed atomic.Bool
@@ -209,10 +296,13 @@ func (a *attempt) replyWith(r *http.Response) *Reply {
 	a.reply = Reply{Response: r, Target: a.lease.target, body: b}
 	if conn, ok := r.Body.(io.ReadWriteCloser); ok && r.StatusCode == http.StatusSwitchingProtocols {
 		b.tunnel = true
-		r.Body = &tunnel{replyBody: b, conn: conn, leave: context.AfterFunc(a.request.Context(), func() { a.stop(context.Canceled) })}
+		r.Body = &tunnel{replyBody: b, conn: conn, leave: context.AfterFunc(a.request.Context(), func() { a.stop(CauseCanceled, context.Canceled) })}
 		return &a.reply
 	}
 	b.pause.Store(int64(a.upstream.config.PauseTimeout))
+	if b.empty = r.StatusCode == http.StatusNoContent || r.StatusCode == http.StatusNotModified; b.empty && r.Body == http.NoBody {
+		b.empty = false // and nothing is left to find out
+	}
 	r.Body = b
 	return &a.reply
 }
@@ -236,9 +326,20 @@ func (b *replyBody) Read(p []byte) (int, error) {
 	if pause > 0 {
 		b.timer.Stop()
 	}
+	fault := false
+	if b.empty && b.phase.Load() == reading {
+		// net/http misses what the length of an HTTP/2 answer promises, which is that of another answer here (RFC 9110
+		// section 8.6).
+		if fault, err = n > 0, io.EOF; fault {
+			n, err = 0, errBodyOfNone
+		}
+	}
 	b.last = time.Now()
 	if !b.phase.CompareAndSwap(reading, notReading) {
 		err = b.failed(CauseStalled, errors.New("the target stopped sending the response's body"))
+	} else if fault {
+		b.attempt.stop(CauseProtocol, err)
+		err = b.failed(CauseProtocol, err)
 	} else if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own
 		cause := CauseCanceled // a reader that closes what it reads has lost interest
 		if !b.closed.Load() {
@@ -253,11 +354,14 @@ func (b *replyBody) Read(p []byte) (int, error) {
 // stall ends a read that takes too long.
 func (b *replyBody) stall() {
 	if b.phase.CompareAndSwap(reading, stalled) {
-		b.attempt.stop(errSilent)
+		b.attempt.stop(CauseStalled, errSilent)
 	}
 }
 
-var errSilent = errors.New("the target is silent")
+var (
+	errSilent     = errors.New("the target is silent")
+	errBodyOfNone = errors.New("the target sends a body behind a status that has none")
+)
 
 // failed makes the failure of a read and tells the target's health.
 func (b *replyBody) failed(cause Cause, err error) *Failure {
@@ -274,6 +378,7 @@ func (b *replyBody) Close() error {
 	}
 	err := b.source.Close()
 	b.attempt.end()
+	b.attempt.lease.release()
 	return err
 }
 

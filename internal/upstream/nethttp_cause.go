@@ -7,24 +7,47 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
-// causeOf says what an error of RoundTrip means. Wherever it can, it asks those who know, our own connection above all,
-// and not the text.
-func (a *attempt) causeOf(err error) Cause {
-	if why := a.stopped.Load(); why != nil {
-		if errors.Is(*why, errNotTaken) {
-			return CauseStalled
-		}
-		return CauseTimeout
+// causeOf says what an error of RoundTrip means, and in which words. Wherever it can, it asks those who know, our own
+// connection above all, and not the text.
+func (a *attempt) causeOf(err error) (Cause, error) {
+	why := a.stopped.Load()
+	if why != nil && why.cause != CauseReset {
+		return why.cause, why.err
 	}
 	if a.request.Context().Err() != nil {
-		return CauseCanceled
+		return CauseCanceled, err
 	}
 	if a.body.failed() {
-		return CauseRequestBody
+		return CauseRequestBody, err
 	}
+	if a.stream != nil {
+		switch a.stream.fate() {
+		case unseen:
+			return CauseReset, errUnseen
+		case refused:
+			return CauseReset, errRefused
+		case malformed:
+			return CauseReset, errMalformed
+		case undecided:
+		}
+	}
+	if why != nil {
+		return why.cause, why.err
+	}
+	if c := a.conn.Load(); c != nil && a.reused.Load() {
+		if s := c.look(); !s.wrote && !s.began {
+			return CauseReset, errNotKept // whatever it came to, the connection was not in order
+		}
+	}
+	return a.causeOfOther(err), err
+}
+
+// causeOfOther says what an error means that is net/http's or the connection's.
+func (a *attempt) causeOfOther(err error) Cause {
 	if open, ok := errors.AsType[*openError](err); ok {
 		return open.cause
 	}
@@ -74,10 +97,11 @@ const fromPeer = "received from peer"
 
 // streamCause says what an error of an HTTP/2 stream or connection means.
 func (a *attempt) streamCause(err error) Cause {
-	if !a.stream.connected {
+	c := a.stream.conn.Load()
+	if c == nil {
 		return CauseRequest // net/http refused it before it looked for a connection
 	}
-	if c := a.stream.clear; c != nil && c.wrong.Load() {
+	if c.wrong.Load() {
 		return CauseProtocol
 	}
 	if !a.stream.headed.Load() && strings.HasPrefix(err.Error(), "http2: ") && errors.Unwrap(err) != nil {
@@ -116,6 +140,11 @@ func (a *attempt) distrusts(r *http.Response) error {
 	case r.StatusCode < 200 || r.StatusCode > 599:
 		return fmt.Errorf("the status %d is none", r.StatusCode)
 	}
+	if a.stream != nil {
+		if fault := lengthFault(r.Header["Content-Length"]); fault != nil {
+			return fault
+		}
+	}
 	for name, values := range r.Header {
 		if !isToken(name) {
 			return fmt.Errorf("the field name %q is none", name)
@@ -125,6 +154,21 @@ func (a *attempt) distrusts(r *http.Response) error {
 				return fmt.Errorf("the field %s holds a control character", name)
 			}
 		}
+	}
+	return nil
+}
+
+// lengthFault says what is wrong with the Content-Length of an HTTP/2 answer. net/http takes one that it does not understand
+// for none and leaves it in the header (RFC 9113 section 8.1.1 calls the answer malformed).
+func lengthFault(fields []string) error {
+	switch {
+	case len(fields) == 0:
+		return nil
+	case len(fields) > 1:
+		return fmt.Errorf("there are %d lengths", len(fields))
+	}
+	if _, err := strconv.ParseUint(fields[0], 10, 63); err != nil {
+		return errors.New("the Content-Length is no number")
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"sallyport/internal/trust"
 )
 
 const (
@@ -53,16 +55,11 @@ func newPool(t *Target) *pool {
 		ReadBufferSize:         16 << 10,
 		Protocols:              new(http.Protocols),
 	}
-	switch {
-	case config.Protocol == HTTP1:
+	if config.Protocol == HTTP1 {
 		transport.Protocols.SetHTTP1(true)
 		transport.MaxConnsPerHost = config.Max
-	case t.tls != nil:
-		transport.Protocols.SetHTTP2(true)
-	default:
-		transport.Protocols.SetUnencryptedHTTP2(true)
-	}
-	if config.Protocol == HTTP2 {
+	} else {
+		transport.Protocols.SetUnencryptedHTTP2(true) // over TLS, too: it is ours, and net/http sees what is in it
 		transport.HTTP2 = &http.HTTP2Config{
 			MaxReceiveBufferPerStream: streamWindow,
 			SendPingTimeout:           silenceBeforePing,
@@ -96,15 +93,19 @@ func (p *pool) done() {
 func (t *Target) open(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.upstream.config.ConnectTimeout)
 	defer cancel()
+	a, ok := ctx.Value(scopeKey{}).(*attempt)
+	if !ok {
+		return nil, &openError{CauseRequest, errNotNeeded} // never: the context is an attempt's
+	}
+	if wrote, _ := a.progress(); wrote {
+		return nil, &openError{CauseReset, errCutOff} // net/http would send the request again; Send decides about that
+	}
 	if t.opening == nil {
 		return t.openNow(ctx)
 	}
 	// An HTTP/2 connection carries many requests. When they come at once, the first opens it and the others wait;
 	// net/http hands it to all of them.
-	s, ok := ctx.Value(streamKey{}).(*stream)
-	if !ok {
-		return nil, &openError{CauseConnect, errNotNeeded} // never: the context is an attempt's
-	}
+	ready := a.stream.needs()
 	select {
 	case t.opening <- struct{}{}:
 		defer func() { <-t.opening }()
@@ -114,11 +115,13 @@ func (t *Target) open(ctx context.Context) (net.Conn, error) {
 	patience := time.NewTimer(time.Until(t.opened.Add(handOver)))
 	defer patience.Stop()
 	select {
-	case <-s.ready:
+	case <-ready:
 	case <-patience.C: // the last one was not for us, or its streams are taken
 	}
-	if s.isReady() {
-		return nil, &openError{CauseConnect, errNotNeeded}
+	select {
+	case <-ready:
+		return nil, &openError{CauseReset, errNotNeeded}
+	default:
 	}
 	c, err := t.openNow(ctx)
 	if err == nil {
@@ -140,20 +143,19 @@ func (t *Target) openNow(ctx context.Context) (net.Conn, error) {
 		return nil, &openError{CauseConnect, err}
 	}
 	if t.tls != nil {
-		secured := tls.Client(c, t.tls)
+		below := &underTLS{Conn: c}
+		secured := tls.Client(below, t.tls)
 		if err := t.handshake(ctx, secured); err != nil {
 			_ = c.Close() // there is nobody to tell
 			return nil, err
 		}
+		below.secured.Store(true)
 		c = secured
 	}
-	switch {
-	case t.upstream.config.Protocol == HTTP1:
+	if t.upstream.config.Protocol == HTTP1 {
 		return newConn(c), nil
-	case t.tls == nil:
-		return &h2cConn{Conn: c}, nil
 	}
-	return c, nil
+	return newH2Conn(c), nil
 }
 
 func (t *Target) handshake(ctx context.Context, c *tls.Conn) error {
@@ -163,6 +165,9 @@ func (t *Target) handshake(ctx context.Context, c *tls.Conn) error {
 	case http2 && (noProtocol(err) || err == nil && c.ConnectionState().NegotiatedProtocol != "h2"):
 		return &openError{CauseProtocol, fmt.Errorf("%s does not choose h2 by ALPN", c.RemoteAddr())}
 	case err != nil:
+		if verdict, ok := errors.AsType[*trust.Error](err); ok { // its word is for what callers present
+			return &openError{CauseTLS, fmt.Errorf("handshake with %s: the certificate of the target is not accepted: %s", c.RemoteAddr(), verdict.Detail)}
+		}
 		return &openError{CauseTLS, fmt.Errorf("handshake with %s: %w", c.RemoteAddr(), err)}
 	}
 	return nil

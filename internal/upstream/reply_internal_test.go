@@ -69,12 +69,17 @@ func TestABodyThatNobodyReadIsClosedWhenNoOtherAttemptFollows(t *testing.T) {
 			return <-written == nil
 		}
 	}
-	_ = b.Close()
+	first := b.again()
+	_ = first.Close()
 	if !open() {
 		t.Fatal("it was closed while another attempt could need it")
 	}
-	b.again()
-	_ = b.Close()
+	second := b.again()
+	_ = first.Close() // late
+	if n, err := first.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Error("an attempt that is over takes from the next one")
+	}
+	_ = second.Close()
 	b.commit()
 	if open() {
 		t.Error("it is still open")

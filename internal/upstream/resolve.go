@@ -20,8 +20,13 @@ func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// maxAddresses bounds how many addresses of a name are used.
-const maxAddresses = 64
+const (
+	// maxAddresses bounds how many addresses of a name are used.
+	maxAddresses = 64
+	// missedUntilGone is how many answers in a row lack an address that is gone. Many name servers say a part of what they
+	// know, another one each time.
+	missedUntilGone = 3
+)
 
 // names knows the addresses behind the host of a target. It asks when an address is needed for the first time, and again
 // in the background when the answer has become old while requests come. A name that cannot be resolved any more keeps
@@ -42,7 +47,8 @@ type names struct {
 
 // addresses are what a name means. Only the marks and the turn change.
 type addresses struct {
-	list []*address // not empty
+	list []*address // of the last answer; not empty
+	late []*address // that were in one before and are not gone yet: they keep their connections and get no new ones
 	old  time.Time  // when they have to be asked for again; zero means never
 	turn atomic.Uint32
 }
@@ -52,6 +58,7 @@ type address struct {
 	ip     netip.Addr
 	target string      // the address and the port
 	failed atomic.Bool // the last connection could not be made
+	missed int         // answers in a row that lack it; used by answered alone
 }
 
 // question is one lookup that several may wait for.
@@ -114,30 +121,32 @@ func (n *names) address(ip netip.Addr) *address {
 
 // answered takes over what a lookup found.
 func (n *names) answered(q *question, found []netip.Addr, err error) {
-	fresh := &addresses{old: time.Now().Add(n.every)}
+	fresh, known := &addresses{old: time.Now().Add(n.every)}, n.known.Load()
 	for _, ip := range found {
-		if a := n.address(ip); len(fresh.list) < maxAddresses && !fresh.has(a.ip) {
+		a := known.find(ip.Unmap()) // with what is known about it
+		if a == nil {
+			a = n.address(ip)
+		}
+		if len(fresh.list) < maxAddresses && !slices.Contains(fresh.list, a) && fresh.find(a.ip) == nil {
+			a.missed = 0
 			fresh.list = append(fresh.list, a)
 		}
 	}
-	known := n.known.Load()
 	if len(fresh.list) == 0 {
 		if q.err = err; err == nil {
 			q.err = fmt.Errorf("lookup %s: no addresses", n.host)
 		}
 		if known != nil {
-			fresh.list = known.list
+			fresh.list, fresh.late = known.list, known.late
 		}
 	}
 	if len(fresh.list) > 0 {
+		gone := known != nil && q.err == nil && fresh.keep(known)
 		if known != nil {
 			fresh.turn.Store(known.turn.Load())
 		}
 		n.known.Store(fresh)
-	}
-	if known != nil {
-		gone := slices.ContainsFunc(known.list, func(a *address) bool { return !fresh.has(a.ip) })
-		if gone || len(fresh.list) != len(known.list) {
+		if known != nil && (gone || len(fresh.list)+len(fresh.late) != len(known.list)+len(known.late)) {
 			n.changed(fresh.texts(), gone)
 		}
 	}
@@ -147,15 +156,41 @@ func (n *names) answered(q *question, found []netip.Addr, err error) {
 	close(q.done)
 }
 
-func (a *addresses) has(ip netip.Addr) bool {
-	return slices.ContainsFunc(a.list, func(b *address) bool { return b.ip == ip })
+// find returns what is known about an address, nil for nothing. a may be nil.
+func (a *addresses) find(ip netip.Addr) *address {
+	if a == nil {
+		return nil
+	}
+	for _, list := range [][]*address{a.list, a.late} {
+		if i := slices.IndexFunc(list, func(b *address) bool { return b.ip == ip }); i >= 0 {
+			return list[i]
+		}
+	}
+	return nil
+}
+
+// keep takes over those of the addresses known before that the last answer lacks, and reports whether one of them is gone.
+func (a *addresses) keep(known *addresses) (gone bool) {
+	for _, list := range [][]*address{known.list, known.late} {
+		for _, b := range list {
+			if slices.Contains(a.list, b) {
+				continue
+			}
+			if b.missed++; b.missed < missedUntilGone && len(a.late) < maxAddresses {
+				a.late = append(a.late, b)
+			} else {
+				gone = true
+			}
+		}
+	}
+	return gone
 }
 
 // texts returns the addresses in an order that is theirs, not the answer's.
 func (a *addresses) texts() []string {
-	ips := make([]netip.Addr, len(a.list))
-	for i, b := range a.list {
-		ips[i] = b.ip
+	ips := make([]netip.Addr, 0, len(a.list)+len(a.late))
+	for _, b := range append(slices.Clip(a.list), a.late...) {
+		ips = append(ips, b.ip)
 	}
 	slices.SortFunc(ips, netip.Addr.Compare)
 	texts := make([]string, len(ips))

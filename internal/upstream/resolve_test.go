@@ -120,15 +120,16 @@ func TestANameThatMovesIsFollowedAndRunningRequestsStay(t *testing.T) {
 				t.Errorf("the request that was running: %q, %v", got, err)
 			}
 
+			until(t, "forgetting the first address", func() bool { _, _ = get(t, u); return len(events.all(false)) == 2 })
 			z.set(nil, "127.0.0.3", "127.0.0.2")
-			until(t, "the growth", func() bool { _, _ = get(t, u); return len(events.all(false)) == 2 })
+			until(t, "the growth", func() bool { _, _ = get(t, u); return len(events.all(false)) == 3 })
 			z.set(errors.New("the resolver is down"))
 			asked := z.asked.Load()
 			until(t, "asking again", func() bool { _, _ = get(t, u); return z.asked.Load() > asked+2 })
 			if got, err := get(t, u); err != nil {
 				t.Errorf("without a resolver: %q, %v", got, err)
 			}
-			if d := cmp.Diff([]string{"addresses 127.0.0.2", "addresses 127.0.0.2 127.0.0.3"}, events.all(false)); d != "" {
+			if d := cmp.Diff([]string{"addresses 127.0.0.1 127.0.0.2", "addresses 127.0.0.2", "addresses 127.0.0.2 127.0.0.3"}, events.all(false)); d != "" {
 				t.Errorf("events: %s", d)
 			}
 		})
@@ -241,5 +242,37 @@ func TestANameThatCouldNotBeResolvedIsAskedForAgain(t *testing.T) {
 	z.set(nil, "127.0.0.1")
 	if got, err := get(t, u); err != nil {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestANameServerThatSaysAPartEachTimeCostsNoConnections(t *testing.T) {
+	t.Parallel()
+	var connections atomic.Int32
+	counted := forward(t, backend(t, "a"), &connections)
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(counted, "http://"))
+	var asked atomic.Int32
+	var events recorder
+	u, err := upstream.NewWithLookup(upstream.Config{Name: "u", Targets: []string{"http://backend.test:" + port}, ResolveEvery: time.Nanosecond}, &events,
+		func(context.Context, string) ([]netip.Addr, error) {
+			if asked.Add(1)%2 == 0 {
+				return []netip.Addr{netip.MustParseAddr("127.0.0.77")}, nil // nobody listens there, and nobody needs to
+			}
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drained(t, u)
+	until(t, "many lookups", func() bool {
+		if _, err := get(t, u); err != nil {
+			t.Fatal(err)
+		}
+		return asked.Load() > 20
+	})
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	if d := cmp.Diff([]string{"addresses 127.0.0.1 127.0.0.77"}, events.all(false)); d != "" {
+		t.Errorf("events: %s", d)
 	}
 }

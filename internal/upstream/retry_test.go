@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -233,13 +234,13 @@ func TestAStaleConnectionIsNoFailure(t *testing.T) {
 	})
 	defer close(release)
 	var events recorder
-	u := start(t, upstream.Config{Targets: []string{target}}, &events)
+	u := start(t, upstream.Config{Targets: []string{target}, MaxFailures: 1}, &events)
 	for range 2 {
 		if body, err := get(t, u); err != nil || body != "ok" {
 			t.Fatalf("%q, %v", body, err)
 		}
 	}
-	if d := cmp.Diff([]string{"attempt ok false", "attempt ok false"}, events.all(true)); d != "" || served.Load() != 3 {
+	if d := cmp.Diff([]string{"attempt ok false", "attempt reset false", "attempt ok true"}, events.all(true)); d != "" || served.Load() != 3 {
 		t.Errorf("%d requests; events: %s", served.Load(), d)
 	}
 }
@@ -307,6 +308,130 @@ func TestAKeptConnectionThatDiedIsNotTheTargetsDeath(t *testing.T) {
 		_ = reply.Response.Body.Close()
 		if got := <-served; got != method {
 			t.Errorf("the target got %s, want %s", got, method)
+		}
+	}
+}
+
+// keep opens n connections to the targets and leaves them idle.
+func keep(t *testing.T, u *upstream.Upstream, n int) {
+	t.Helper()
+	var open []*upstream.Reply
+	for range n {
+		reply, err := u.Send(request(t.Context(), http.MethodGet, "/x", nil), upstream.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, reply) // so that the next needs a connection of its own
+	}
+	for _, reply := range open {
+		_, _ = io.ReadAll(reply.Response.Body)
+		_ = reply.Response.Body.Close()
+	}
+}
+
+// fatal is a target that answers the first request on each connection, and ends the connection with the second. It counts
+// the second ones.
+func fatal(t *testing.T) (target string, seconds *atomic.Int32) {
+	seconds = new(atomic.Int32)
+	return raw(t, func(c *net.TCPConn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		if _, err := http.ReadRequest(in); err == nil {
+			seconds.Add(1)
+		}
+	}), seconds
+}
+
+func TestKeptConnectionsDoNotMultiplyARequest(t *testing.T) {
+	t.Parallel()
+	for _, noRetry := range []bool{false, true} {
+		a, atA := fatal(t)
+		b, atB := fatal(t)
+		u := start(t, upstream.Config{Targets: []string{a, b}, NoRetry: noRetry, MaxFailures: 1}, nil)
+		keep(t, u, 20)
+		_, err := get(t, u)
+		want := int32(2)
+		if noRetry {
+			want = 1
+		}
+		if f := failure(t, err); f.Cause != upstream.CauseReset || atA.Load()+atB.Load() != want {
+			t.Errorf("no retry %v: %v, after it was sent %d times", noRetry, err, atA.Load()+atB.Load())
+		}
+		if d := cmp.Diff([]bool{false, false}, upstream.Out(u)); d != "" {
+			t.Errorf("kept connections that end took a target out: %s", d)
+		}
+	}
+}
+
+func TestTheSecondAttemptAtTheSameTargetHasAFreshConnection(t *testing.T) {
+	t.Parallel()
+	target, seconds := fatal(t)
+	u := start(t, upstream.Config{Targets: []string{target}, MaxFailures: 1}, nil)
+	keep(t, u, 20)
+	if body, err := get(t, u); body != "ok" || seconds.Load() != 1 {
+		t.Errorf("%q, %v, after %d kept connections", body, err, seconds.Load())
+	}
+}
+
+func TestATargetThatDiesWithItsKeptConnectionsIsPassedOver(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	dying := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer c.Close()
+				in := bufio.NewReader(c)
+				if _, err := http.ReadRequest(in); err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				if _, err := http.ReadRequest(in); err == nil {
+					<-dying // nobody listens any more when the connection ends
+				}
+			})
+		}
+	})
+	u := start(t, upstream.Config{Targets: []string{"http://" + l.Addr().String(), serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })}}, nil)
+	keep(t, u, 10)
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if body, err := get(t, u); body != "ok" {
+				t.Errorf("%q, %v", body, err)
+			}
+		})
+	}
+	until(t, "sending", func() bool { return upstream.InFlight(u)[0] == 5 && upstream.InFlight(u)[1] == 0 })
+	_ = l.Close()
+	close(dying)
+	all.Wait()
+	u.Close()
+	running.Wait()
+}
+
+func TestWhatTheFirstAttemptFailedWithIsKept(t *testing.T) {
+	t.Parallel()
+	dead := gone(t)
+	for name, other := range map[string]string{"the second succeeds": backend(t, "a"), "the second fails": gone(t)} {
+		u := start(t, upstream.Config{Targets: []string{dead, other}}, nil)
+		reply, err := u.Send(request(t.Context(), http.MethodGet, "/x", nil), upstream.Options{})
+		var first *upstream.Failure
+		if err == nil {
+			first = reply.Retried
+			_ = reply.Response.Body.Close()
+		} else {
+			first = failure(t, err).Retried
+		}
+		if first == nil || first.Target != dead || first.Cause != upstream.CauseConnect {
+			t.Errorf("%s: the first failure is %v", name, first)
 		}
 	}
 }

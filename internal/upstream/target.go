@@ -24,6 +24,7 @@ type Target struct {
 	tls      *tls.Config // nil for http
 	names    *names
 	health   health
+	saidDown bool // the last event said that it is out; guarded by the upstream's telling
 	inFlight atomic.Int64
 	opening  chan struct{}        // holds one while an HTTP/2 connection is opened; nil for HTTP/1.1
 	opened   time.Time            // when the last one was; belongs to who put something into opening
@@ -130,13 +131,29 @@ func (t *Target) renew() {
 // succeeded notes that a request's header was answered.
 func (t *Target) succeeded(k *ticket) {
 	if t.health.succeeded(k) {
-		t.upstream.events.TargetUp(t.upstream.config.Name, t.String())
+		t.tell(func(e Events) { e.TargetUp(t.upstream.config.Name, t.String()) }, false)
 	}
 }
 
 // failed notes a failure that the target is to blame for.
 func (t *Target) failed(k *ticket, cause Cause) {
-	if t.health.failed(k, time.Now()) {
-		t.upstream.events.TargetDown(t.upstream.config.Name, t.String(), cause)
+	trial := k.trial != 0
+	down := t.health.failed(k, time.Now())
+	if down || trial {
+		time.AfterFunc(t.upstream.config.Recovery, t.upstream.wake) // then somebody may try it
 	}
+	if down {
+		t.tell(func(e Events) { e.TargetDown(t.upstream.config.Name, t.String(), cause) }, true)
+	}
+}
+
+// tell reports a change between in and out, unless the upstream is closed: whoever replaced it speaks for the target then.
+func (t *Target) tell(say func(Events), down bool) {
+	t.upstream.telling.Lock()
+	defer t.upstream.telling.Unlock()
+	if t.upstream.closed.Load() || t.saidDown == down || t.health.out.Load() != down { // or it has changed again
+		return
+	}
+	t.saidDown = down
+	say(t.upstream.events)
 }

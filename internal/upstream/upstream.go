@@ -62,10 +62,11 @@ type Config struct {
 	Balancing Balancing
 	Protocol  Protocol
 
-	// MaxFailures in a row take a target out for Recovery. Then one request at a time tries it, until one succeeds.
+	// MaxFailures in a row take a target out for Recovery. Then one request at a time tries it, until one succeeds. A
+	// trial that takes longer than Recovery, and than a second, is not waited for.
 	MaxFailures int
 	Recovery    time.Duration
-	// NoRetry says that no request is sent to a second target.
+	// NoRetry says that no request is sent a second time, not even where a connection was dead.
 	NoRetry bool
 
 	// Trust validates the certificates of https targets. Nil means the operating system's roots: a set that
@@ -143,17 +144,18 @@ func (c *Config) check() error {
 }
 
 // Events is told what happens to the targets. The methods are called from the goroutines that carry requests and from
-// those that resolve names, several at a time, so they have to be quick and must not call back. upstream and target are the names as configured and few.
+// those that resolve names, several at a time, so they have to be quick and must not call back. upstream and target are the
+// names as configured and few.
 type Events interface {
 	// TargetDown says that MaxFailures in a row took the target out, and what the last of them was.
 	TargetDown(upstream, target string, cause Cause)
-	// TargetUp says that a request succeeded at a target that was out.
+	// TargetUp says that a request succeeded at a target that was out. Neither comes from an upstream that is closed.
 	TargetUp(upstream, target string)
-	// AddressesChanged says that the name of a target means other addresses than before. It is not called for the
-	// first answer.
+	// AddressesChanged says that the name of a target means other addresses than before: one came that was not known, or
+	// one was missing in three answers in a row. It is not called for the first answer.
 	AddressesChanged(upstream, target string, addresses []string)
 	// Attempt says how sending a request to a target ended: cause is empty when a response's header arrived in time,
-	// whatever its status. retry is true for the second attempt of a request. took runs until the header or the
+	// whatever its status. retry is true for the second attempt of a request, at whatever target. took runs until the header or the
 	// failure. What happens to a body afterwards is for its reader to see and not reported here.
 	Attempt(upstream, target string, cause Cause, retry bool, took time.Duration)
 }
@@ -174,6 +176,7 @@ type Upstream struct {
 	events  Events
 	targets []*Target
 	closed  atomic.Bool
+	telling sync.Mutex // orders what is told of the targets' health, and its end
 
 	turn    atomic.Uint32
 	waiting atomic.Int32 // the length of queue, to be read without the lock
@@ -222,7 +225,9 @@ func (u *Upstream) Name() string { return u.config.Name }
 // Close drops the connections that are not in use; those in use end with their requests. Requests that are sent
 // afterwards, by a caller that still had the upstream, are served and leave no connection behind.
 func (u *Upstream) Close() {
+	u.telling.Lock()
 	u.closed.Store(true)
+	u.telling.Unlock()
 	for _, t := range u.targets {
 		t.pool.Load().retire()
 	}

@@ -1,12 +1,18 @@
 package upstream
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptrace"
 	"net/netip"
+	"net/url"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -113,5 +119,85 @@ func TestAConnectionThatEndedWhileItWasIdleIsLostAtOnce(t *testing.T) {
 	c.begin(false, func() { lost = true })
 	if !lost {
 		t.Error("the exchange would wait for a caller who sends slowly")
+	}
+}
+
+func TestWhatIsKnownAboutAnAddressOutlivesTheLookup(t *testing.T) {
+	t.Parallel()
+	n := &names{port: "80", changed: func([]string, bool) {}}
+	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	answered := func(found ...netip.Addr) { n.answered(&question{done: make(chan struct{})}, found, nil) }
+	answered(one, two)
+	n.known.Load().find(one).failed.Store(true)
+	answered(two, one)
+	answered(two)
+	answered(one, two)
+	if a := n.known.Load().find(one); a == nil || !a.failed.Load() {
+		t.Error("that nobody answered there is forgotten")
+	}
+	for range missedUntilGone {
+		answered(two)
+	}
+	if n.known.Load().find(one) != nil {
+		t.Error("an address is kept for ever")
+	}
+}
+
+func TestAKeptConnectionThatSpeaksUnaskedIsOnlyAConnection(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	stray := make(chan struct{}, 1)
+	go func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			in := bufio.NewReader(c)
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			if n == 0 {
+				<-stray
+				_, _ = io.WriteString(c, "\r\n")
+			}
+		}
+	}()
+	u, err := New(Config{Targets: []string{"http://" + l.Addr().String()}, MaxFailures: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	post := func(ctx context.Context) {
+		t.Helper()
+		r := &http.Request{Method: http.MethodPost, URL: &url.URL{Opaque: "/x"}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("body")), ContentLength: 4}
+		reply, err := u.Send(r.WithContext(ctx), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(reply.Response.Body); string(body) != "ok" {
+			t.Errorf("%q, %v", body, err)
+		}
+		_ = reply.Response.Body.Close()
+	}
+	post(t.Context())
+	post(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if c, ok := info.Conn.(*conn); ok && info.Reused { // the request has the connection and is about to be written
+			stray <- struct{}{}
+			for !c.isStray() {
+				runtime.Gosched()
+			}
+		}
+	}}))
+	if Out(u)[0] {
+		t.Error("the target was blamed")
 	}
 }

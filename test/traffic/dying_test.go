@@ -8,11 +8,14 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"sallyport/test/internal/run"
 )
 
 // abort closes a connection so that the other side gets a reset.
@@ -167,6 +170,39 @@ func TestNginxDiesMidBody(t *testing.T) {
 		}
 		g.failed(t, "/files/file", target, 200)
 	})
+}
+
+// TestNginxClosesItsConnections: an nginx that speaks HTTP/2 closes each connection after some requests, with GOAWAY, and
+// leaves alone what comes behind it. Nobody notices.
+func TestNginxClosesItsConnections(t *testing.T) {
+	t.Parallel()
+	port := ports.Free(t)
+	run.Nginx(t, fmt.Sprintf(`
+    access_log /dev/stdout;
+    keepalive_requests 20;
+    server {
+        listen 127.0.0.1:%s http2;
+        location / { return 200 "nginx\n"; }
+    }`, port))
+	g := serve(t, document{apis: []api{{path: "/api/", target: "http://127.0.0.1:" + port, upstream: "protocol: h2"}}})
+	var all sync.WaitGroup
+	for i := range 12 {
+		all.Go(func() {
+			c, method := g.caller(t, http1Front), []string{http.MethodGet, http.MethodPost}[i%2]
+			for range 50 {
+				if got := c.ask(t, method, "/api/", nil); got.err != nil || got.status != 200 || got.body != "nginx\n" {
+					t.Errorf("%s: %d, %q, %v", method, got.status, got.body, got.err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	lines, _ := g.Stdout.Since(0)
+	for _, line := range lines {
+		if parse(t, line).Message == "target down" {
+			t.Errorf("a target that is well was taken out: %s", line)
+		}
+	}
 }
 
 // TestHTTP2BackendsThatDie is the same over HTTP/2: by a reset of the stream, by GOAWAY, by the end of the connection.

@@ -83,6 +83,24 @@ func TestEarlyHintsComeEarly(t *testing.T) {
 	}
 }
 
+// TestEarlyAnswersHaveNoLength: over HTTP/2 the client would have to take the answer for malformed.
+func TestEarlyAnswersHaveNoLength(t *testing.T) {
+	t.Parallel()
+	target := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		for readHead(r) != nil {
+			say(c, "HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\nLink: </x.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")
+		}
+	})
+	g := serve(t, document{apis: []api{{path: "/api/", target: target}}})
+	s := g.http2(t).open(t, http.MethodGet, pathOf(t, "/api/"), true)
+	s.answer().whole(t, 200)
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if len(s.heads) != 2 || s.heads[0].Get(":status") != "103" || s.heads[0].Get("Content-Length") != "" || s.heads[0].Get("Link") == "" {
+		t.Errorf("the answers %v", s.heads)
+	}
+}
+
 // TestEarlyAnswersWithoutEnd: a backend that says 103 for ever is not waited for.
 func TestEarlyAnswersWithoutEnd(t *testing.T) {
 	t.Parallel()

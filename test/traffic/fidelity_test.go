@@ -267,6 +267,8 @@ func TestAnswersPass(t *testing.T) {
 		{"HEAD with a length", "HEAD", "200 OK\r\nContent-Length: 1000000\r\nContent-Type: text/x\r\n\r\n", 200, []string{"Content-Length: 1000000", "Content-Type: text/x"}, "", 1000000},
 		{"HEAD without a length", "HEAD", "200 OK\r\nETag: \"x\"\r\n\r\n", 200, []string{`Etag: "x"`}, "", -1},
 		{"no content", "DELETE", "204 No Content\r\nX-A: 1\r\n\r\n", 204, []string{"X-A: 1"}, "", 0},
+		{"no content, with a length", "DELETE", "204 No Content\r\nContent-Length: 5\r\nX-A: 1\r\n\r\n", 204, []string{"X-A: 1"}, "", 0},
+		{"a length with zeros", "GET", "200 OK\r\nContent-Length: 004\r\n\r\nbody", 200, []string{"Content-Length: 4"}, "body", 4},
 		{"reset content", "POST", "205 Reset Content\r\nContent-Length: 0\r\n\r\n", 205, []string{"Content-Length: 0"}, "", 0},
 		{"not modified", "GET", "304 Not Modified\r\nETag: \"x\"\r\nCache-Control: max-age=1\r\n\r\n", 304, []string{"Cache-Control: max-age=1", `Etag: "x"`}, "", 0},
 		{"a part", "GET", "206 Partial Content\r\nContent-Range: bytes 0-3/100\r\nContent-Length: 4\r\n\r\npart", 206, []string{"Content-Length: 4", "Content-Range: bytes 0-3/100"}, "part", 4},
@@ -307,6 +309,28 @@ func TestAnswersPass(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTrailersOfAnswersAreClean: what concerns the connection, frames the message or is the gateway's to say stays behind.
+func TestTrailersOfAnswersAreClean(t *testing.T) {
+	t.Parallel()
+	target := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		for readHead(r) != nil {
+			say(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Request-Id, Client-Cert\r\n\r\n4\r\nbody\r\n0\r\n"+
+				"X-Sum: 1\r\nX-Request-Id: evil\r\nClient-Cert: evil\r\nX-Late: 2\r\nConnection: X-Hop\r\nX-Hop: 3\r\nKeep-Alive: 4\r\n"+
+				"X-Forwarded-For: 5\r\nContent_Length: 6\r\nSet-Cookie2: 7\r\n\r\n")
+		}
+	})
+	g := serve(t, document{apis: []api{{path: "/api/", target: target}}})
+	onBothFronts(t, func(t *testing.T, f front) {
+		path := pathOf(t, "/api/")
+		got := g.caller(t, f).ask(t, http.MethodGet, path, nil)
+		got.whole(t, 200)
+		if diff := cmp.Diff(http.Header{"X-Sum": {"1"}, "X-Late": {"2"}, "Set-Cookie2": {"7"}}, got.trailer); diff != "" {
+			t.Errorf("trailer (-want +got):\n%s", diff)
+		}
+		g.passed(t, path, 200, 0, 4)
+	})
 }
 
 // TestWhatNginxAnswers compares what comes through the gateway with what nginx says to a client of its own.
