@@ -19,7 +19,7 @@ import (
 //   - a value of a switch that decides, and an element of a list of the package, is left out.
 type finder struct {
 	unit       *unit
-	everything bool                          // drop each call statement as well
+	target     target
 	complaints map[types.Object]map[int]bool // functions whose string result says what is wrong, "" meaning nothing
 
 	file     *source
@@ -37,13 +37,17 @@ type part struct {
 	replacement string
 }
 
-// find returns the mutants of a unit in the order of the source and how each is built in. With everything each call that
-// stands for itself is a refusal: in header hygiene what is set is as important as what is removed. The error names source that is not understood.
-func find(u *unit, everything bool) ([]*mutant, map[*source][]wrap, error) {
-	f := &finder{unit: u, everything: everything, wraps: map[*source][]wrap{}, seen: map[part]bool{}}
+// find returns the mutants of a unit in the order of the source and how each is built in. The error names source that is not
+// understood.
+func find(u *unit, t target) ([]*mutant, map[*source][]wrap, error) {
+	f := &finder{unit: u, target: t, wraps: map[*source][]wrap{}, seen: map[part]bool{}}
 	f.findComplaints()
 	for _, file := range u.files {
 		f.file = file
+		if t.only != "" && file.path != t.dir+"/"+t.only {
+			f.callsOf(t.calls)
+			continue
+		}
 		for _, declaration := range file.syntax.Decls {
 			switch d := declaration.(type) {
 			case *ast.FuncDecl:
@@ -61,6 +65,23 @@ func find(u *unit, everything bool) ([]*mutant, map[*source][]wrap, error) {
 		}
 	}
 	return f.found, f.wraps, f.err
+}
+
+// callsOf leaves out the calls of some functions.
+func (f *finder) callsOf(names []string) {
+	for _, declaration := range f.file.syntax.Decls {
+		d, ok := declaration.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		f.function = functionName(d)
+		ast.Inspect(d, func(n ast.Node) bool {
+			if s, ok := n.(*ast.ExprStmt); ok && slices.Contains(names, calledName(asCall(s.X))) {
+				f.leaveOut(s)
+			}
+			return true
+		})
+	}
 }
 
 func functionName(d *ast.FuncDecl) string {

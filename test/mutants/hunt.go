@@ -38,11 +38,11 @@ func (m *mutant) place() string { return fmt.Sprintf("%s:%d %s", m.file.path, m.
 
 // prepare finds the mutants and writes the overlay with all of them.
 func (h *hunt) prepare(ctx context.Context) ([]*mutant, error) {
-	u, err := load(ctx, h.root, h.target.dir, h.target.only)
+	u, err := load(ctx, h.root, h.target.dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", h.target.dir, err)
 	}
-	all, wraps, err := find(u, h.target.everything)
+	all, wraps, err := find(u, h.target)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -30,14 +29,13 @@ type unit struct {
 	dir   string // relative to the root, with slashes
 	name  string
 	fset  *token.FileSet
-	files []*source // those that are mutated
+	files []*source
 	types *types.Package
 	info  *types.Info
 }
 
-// load parses and type-checks the package in a directory below root. only names the files to mutate, nil means all. It
-// calls the go command for what the package imports.
-func load(ctx context.Context, root, dir string, only []string) (*unit, error) {
+// load parses and type-checks the package in a directory below root. It calls the go command for what the package imports.
+func load(ctx context.Context, root, dir string) (*unit, error) {
 	exports, err := exportsOf(ctx, root, dir)
 	if err != nil {
 		return nil, err
@@ -60,12 +58,10 @@ func load(ctx context.Context, root, dir string, only []string) (*unit, error) {
 			return nil, err
 		}
 		all = append(all, syntax)
-		if only == nil || slices.Contains(only, name) {
-			u.files = append(u.files, &source{path: dir + "/" + name, text: text, syntax: syntax})
-		}
+		u.files = append(u.files, &source{path: dir + "/" + name, text: text, syntax: syntax})
 	}
-	if len(u.files) == 0 {
-		return nil, fmt.Errorf("%s: none of the files %q", dir, only)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: no Go files", dir)
 	}
 	u.name = all[0].Name.Name
 	config := types.Config{Importer: importer.ForCompiler(u.fset, "gc", func(path string) (io.ReadCloser, error) {

@@ -100,7 +100,7 @@ func writeOverlay(root, folder string, u *unit, wraps map[*source][]wrap) (strin
 	if err := put(u.dir+"/mutants_on.go", fmt.Appendf(nil, switchboard, u.name, variable)); err != nil {
 		return "", err
 	}
-	for _, f := range u.files {
+	for f := range wraps {
 		if err := put(f.path, apply(f.text, wraps[f])); err != nil {
 			return "", err
 		}

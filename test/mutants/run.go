@@ -55,14 +55,30 @@ func (s *suite) run(ctx context.Context, id int) (failed bool, output string) {
 	cmd.Dir = s.folder
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, id))
 	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out := &watched{stop: cancel}
+	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
-	return err != nil, out.String()
+	return err != nil, out.text.String()
+}
+
+// watched is the output of tests. It stops them when one has failed: nobody needs the others.
+type watched struct {
+	text bytes.Buffer
+	stop func()
+}
+
+// Write takes what is printed.
+func (w *watched) Write(text []byte) (int, error) {
+	from := max(0, w.text.Len()-200) // the line may come in parts
+	w.text.Write(text)
+	if failedTest.Match(w.text.Bytes()[from:]) {
+		w.stop()
+	}
+	return len(text), nil
 }
 
 var (
-	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+) .*\n`)
 	stuckTest   = regexp.MustCompile(`(?m)^\t(Test\S+) \(\d`)
 	crashedTest = regexp.MustCompile(`[./](Test\w+|Fuzz\w+)(?:\.func[\w.]+)?\(`)
 	begunTest   = regexp.MustCompile(`(?m)^=== (?:RUN|CONT)\s+(\S+)`)

@@ -143,11 +143,15 @@ func (f *finder) taggedSwitch(s *ast.SwitchStmt, at place) (all exits) {
 	total := slices.ContainsFunc(s.Body.List, isDefault)
 	for _, c := range s.Body.List {
 		clause, ok := c.(*ast.CaseClause)
-		if !ok || len(clause.Body) == 0 && !total { // as if the value were not there
+		if !ok {
 			continue
 		}
 		for _, value := range clause.List {
-			f.wrap(value, "!mutant("+itoa(f.add(value, ""))+") && mutantTag == (", ")")
+			if len(clause.Body) == 0 && !total { // as if the value were not there
+				f.wrap(value, "mutantTag == (", ")")
+			} else {
+				f.wrap(value, "!mutant("+itoa(f.add(value, ""))+") && mutantTag == (", ")")
+			}
 		}
 	}
 	f.wrap(s.Tag, "mutantTag := (", ");")
@@ -208,24 +212,27 @@ func refusers() []string { return []string{"refuse", "refused", "fail", "delete"
 // call leaves out a call that refuses; where a condition leads to it that is mutated instead.
 func (f *finder) call(s *ast.ExprStmt, at place) exits {
 	call := asCall(s.X)
-	if call == nil {
-		return 0
+	if call == nil || f.target.only == "" && !slices.Contains(refusers(), calledName(call)) {
+		return 0 // in header hygiene, what is called sets or removes a field
 	}
-	name := ""
-	switch fun := call.Fun.(type) {
-	case *ast.Ident:
-		name = fun.Name
-	case *ast.SelectorExpr:
-		name = fun.Sel.Name
-	}
-	refusing := slices.Contains(refusers(), name)
-	if (refusing || f.everything) && !at.guarded {
+	if !at.guarded {
 		f.leaveOut(s)
 	}
-	if refusing || f.everything {
-		return refuses
+	return refuses
+}
+
+// calledName is what the called function is called, "" when it has no name or nothing is called.
+func calledName(call *ast.CallExpr) string {
+	if call == nil {
+		return ""
 	}
-	return 0
+	switch fun := call.Fun.(type) {
+	case *ast.Ident:
+		return fun.Name
+	case *ast.SelectorExpr:
+		return fun.Sel.Name
+	}
+	return ""
 }
 
 // assignment leaves out an assignment to something that may refuse.
