@@ -113,7 +113,8 @@ func TestTheBackendIsToldWhoCalls(t *testing.T) {
 		{"a host", caller{host: "api.test"}, with(header{"X-Forwarded-Host": {"api.test"}})},
 		{"a certificate", caller{Standing: judge.Standing{ClientCert: ":AA==:"}}, with(header{"Client-Cert": {":AA==:"}})},
 		{
-			"a certificate with its chain", caller{Standing: judge.Standing{ClientCert: ":AA==:", ClientCertChain: ":AQ==:"}},
+			"a certificate with its chain",
+			caller{Standing: judge.Standing{ClientCert: ":AA==:", ClientCertChain: ":AQ==:"}},
 			with(header{"Client-Cert": {":AA==:"}, "Client-Cert-Chain": {":AQ==:"}}),
 		},
 	} {

@@ -232,14 +232,14 @@ func TestSignaturesAreCheckedFromTheAnchorsDown(t *testing.T) {
 func TestCertificatesUnlikeTheirBytesAreNotShared(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA(t, testpki.Options{})
-	leaf := under(t, ca, 1)
-	unreadable := *leaf.Issuer.Cert
+	leaf := under(t, ca, 2)
+	unreadable := *leaf.Issuer.Issuer.Cert
 	unreadable.Raw = assemble(&unreadable, func(o *outer) { o.Algorithm = asn1.RawValue{FullBytes: []byte{0x30, 0x03, 0x06, 0x01, 0x29}} })
 	// CN=a<NUL>b as a UTF8String.
 	nameless := *ca.Leaf(t, testpki.Options{RawSubject: []byte{0x30, 0x0e, 0x31, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x03, 'a', 0, 'b'}}).Cert
 	nameless.RawSubject = leaf.Cert.RawSubject
 	for name, presented := range map[string][]*x509.Certificate{
-		"bytes that nobody can parse":      {leaf.Cert, &unreadable},
+		"bytes that nobody can parse":      {leaf.Cert, leaf.Issuer.Cert, &unreadable},
 		"bytes with names nobody can read": {&nameless},
 	} {
 		set := callers(t, ca)

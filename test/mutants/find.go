@@ -37,7 +37,7 @@ type part struct {
 	replacement string
 }
 
-// find returns the mutants of a unit in the order of the source and how each is built in. The error names source that is not
+// find returns the mutants of a unit and how each is built in. The error names source that is not
 // understood.
 func find(u *unit, t target) ([]*mutant, map[*source][]wrap, error) {
 	f := &finder{unit: u, target: t, wraps: map[*source][]wrap{}, seen: map[part]bool{}}

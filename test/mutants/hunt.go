@@ -174,11 +174,11 @@ func (h *hunt) summary(all, alive []*mutant, took time.Duration) {
 func brief(lines string) string { return strings.Join(strings.Fields(lines), " ") }
 
 func diff(before, after string) string {
-	text := ""
+	var text strings.Builder
 	for _, side := range []struct{ sign, lines string }{{"-", before}, {"+", after}} {
 		for line := range strings.Lines(side.lines) {
-			text += side.sign + strings.TrimSuffix(line, "\n") + "\n"
+			text.WriteString(side.sign + strings.TrimSuffix(line, "\n") + "\n")
 		}
 	}
-	return text
+	return text.String()
 }

@@ -79,7 +79,7 @@ func (w *watched) Write(text []byte) (int, error) {
 
 var (
 	failedTest  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+) .*\n`)
-	stuckTest   = regexp.MustCompile(`(?m)^\t(Test\S+) \(\d`)
+	stuckTest   = regexp.MustCompile(`(?m)^\t+((?:Test|Fuzz)\S+) \(\d`)
 	crashedTest = regexp.MustCompile(`[./](Test\w+|Fuzz\w+)(?:\.func[\w.]+)?\(`)
 	begunTest   = regexp.MustCompile(`(?m)^=== (?:RUN|CONT)\s+(\S+)`)
 )
