@@ -56,13 +56,9 @@ func (f *finder) statement(s ast.Stmt, at place) exits {
 		}
 		return f.conditions(s, at)
 	case *ast.TypeSwitchStmt:
-		var e exits
-		for _, c := range s.Body.List {
-			if clause, ok := c.(*ast.CaseClause); ok {
-				e |= f.statements(clause.Body, place{outcome: at.outcome})
-			}
-		}
-		return e
+		return f.clauses(s.Body, at)
+	case *ast.SelectStmt:
+		return f.clauses(s.Body, at)
 	case *ast.BranchStmt:
 		switch {
 		case s.Tok == token.CONTINUE:
@@ -78,6 +74,19 @@ func (f *finder) statement(s ast.Stmt, at place) exits {
 		f.assignment(s)
 	}
 	return 0
+}
+
+// clauses looks into branches that no condition leads to.
+func (f *finder) clauses(b *ast.BlockStmt, at place) (e exits) {
+	for _, s := range b.List {
+		switch clause := s.(type) {
+		case *ast.CaseClause:
+			e |= f.statements(clause.Body, place{outcome: at.outcome})
+		case *ast.CommClause:
+			e |= f.statements(clause.Body, place{outcome: at.outcome})
+		}
+	}
+	return e
 }
 
 // branch mutates the condition of an if by what its branches do.
