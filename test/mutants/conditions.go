@@ -3,6 +3,7 @@ package main
 import (
 	"go/ast"
 	"go/token"
+	"go/types"
 )
 
 // operands returns the operands of a chain of one operator, the expression itself when it is none.
@@ -50,6 +51,9 @@ func (f *finder) always(e ast.Expr) {
 		}
 		return
 	}
+	if f.spares(e) {
+		return
+	}
 	f.become(e, "true")
 	if alternatives := operands(e, token.LOR); len(alternatives) > 1 {
 		for _, a := range alternatives {
@@ -58,6 +62,16 @@ func (f *finder) always(e ast.Expr) {
 			}
 		}
 	}
+}
+
+// spares reports whether a condition is that a map is not nil: where it is, looking into it finds nothing either.
+func (f *finder) spares(e ast.Expr) bool {
+	b, ok := ast.Unparen(e).(*ast.BinaryExpr)
+	if !ok || b.Op != token.NEQ || types.ExprString(b.Y) != "nil" {
+		return false
+	}
+	_, ok = f.unit.info.TypeOf(b.X).Underlying().(*types.Map)
+	return ok
 }
 
 // negated returns what stands in parentheses behind an exclamation mark, nil for anything else.
