@@ -96,8 +96,11 @@ func (h *hunt) hunt(ctx context.Context) error {
 		alive = slices.DeleteFunc(alive, func(m *mutant) bool { return h.killed[m] != "" })
 	}
 	for _, dir := range h.target.whole {
-		if _, err := os.Stat(filepath.Join(h.root, dir)); err != nil {
+		if _, err := os.Stat(filepath.Join(h.root, dir)); err != nil || len(alive) == 0 {
 			continue
+		}
+		if failed, output := runAll(ctx, h.root, dir, h.overlay, 0); failed {
+			return fmt.Errorf("the tests of %s fail without a mutant, at %s:\n%s", dir, blame(output), tail(output))
 		}
 		for _, m := range alive {
 			failed, output := runAll(ctx, h.root, dir, h.overlay, m.id)
@@ -105,10 +108,10 @@ func (h *hunt) hunt(ctx context.Context) error {
 		}
 		alive = slices.DeleteFunc(alive, func(m *mutant) bool { return h.killed[m] != "" })
 	}
-	h.summary(all, alive, time.Since(begin))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	h.summary(all, alive, time.Since(begin))
 	if len(alive) > 0 {
 		h.problems = append(h.problems, fmt.Errorf("%s: %d of %d mutants survived", h.target.dir, len(alive), len(all)))
 	}
