@@ -4,7 +4,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 FUZZTIME ?= 30s
 GOLANGCI_LINT := go tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: help quick test lint fmt generate fuzz bench vuln deps build
+.PHONY: help quick test cover mutants lint fmt generate fuzz bench vuln deps build
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 9
@@ -21,6 +21,13 @@ test: ## before a commit and in CI: everything that has to pass, end-to-end test
 	go mod tidy -diff
 	$(GOLANGCI_LINT) run
 	go test -race -shuffle=on ./...
+	scripts/cover.sh
+
+cover: ## judging, trust and header hygiene: at least 95 % of the statements, by the packages' own tests
+	scripts/cover.sh
+
+mutants: ## remove each refusal in judging, trust and header hygiene in turn: a test has to fail (PKG=internal/judge for one)
+	go run ./test/mutants -pkg=$(PKG)
 
 lint: ## the linters alone (the first run builds them)
 	$(GOLANGCI_LINT) run

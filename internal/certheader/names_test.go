@@ -34,6 +34,7 @@ var identityNames = map[string][]string{
 	"ALB": {
 		"X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf", "X-Amzn-Mtls-Clientcert-Serial-Number", "X-Amzn-Mtls-Clientcert-Issuer",
 		"X-Amzn-Mtls-Clientcert-Subject", "X-Amzn-Mtls-Clientcert-Validity", "X-Mtls-Client",
+		"X-Amzn-Mtls-Error", "X-Mtls-Subject",
 	},
 	"CloudFront": {
 		"CloudFront-Viewer-Cert-Pem", "CloudFront-Viewer-Cert-Serial-Number", "CloudFront-Viewer-Cert-Issuer", "CloudFront-Viewer-Cert-Subject",

@@ -312,6 +312,8 @@ func TestChangedCertificatesAreMalformedWhereverTheyStand(t *testing.T) {
 		{"a value behind the intermediate's signature", []*x509.Certificate{leaf.Cert, extended(inter.Cert)}, []string{"Issuing CA", "2 bytes behind"}},
 		{"a value behind a stranger's signature", []*x509.Certificate{leaf.Cert, inter.Cert, extended(stranger)}, []string{"stranger"}},
 		{"bytes behind a certificate", []*x509.Certificate{leaf.Cert, damaged(func(c *x509.Certificate) { c.Raw = append(slices.Clone(c.Raw), 0) })}, []string{"single value"}},
+		{"the beginning of a certificate", []*x509.Certificate{leaf.Cert, damaged(func(c *x509.Certificate) { c.Raw = c.Raw[:9] })}, []string{"single value"}},
+		{"a value with nothing in it", []*x509.Certificate{leaf.Cert, damaged(func(c *x509.Certificate) { c.Raw, c.RawTBSCertificate = sequence(), nil })}, []string{"does not begin"}},
 		{"another certificate's bytes", []*x509.Certificate{leaf.Cert, damaged(func(c *x509.Certificate) { c.Raw = inter.Cert.Raw })}, []string{"does not begin"}},
 		{"no algorithm", []*x509.Certificate{leaf.Cert, damaged(func(c *x509.Certificate) { c.Raw = sequence(c.RawTBSCertificate) })}, []string{"no signature algorithm"}},
 		{"no signature", []*x509.Certificate{leaf.Cert, damaged(func(c *x509.Certificate) { c.Raw = sequence(c.RawTBSCertificate, []byte{0x30, 0}) })}, []string{"no signature"}},

@@ -3,6 +3,7 @@ package trust_test
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/binary"
 	"math/big"
 	"slices"
@@ -182,6 +183,7 @@ func TestSignaturesAreCheckedFromTheAnchorsDown(t *testing.T) {
 	notOurs := testpki.NewCA(t, testpki.Options{CommonName: "X"}).Leaf(t, testpki.Options{CommonName: "eve"})
 	partner := ca.Leaf(t, testpki.Options{CommonName: "partner-a"})
 	sub := partner.Intermediate(t, testpki.Options{CommonName: "eve's CA"})
+	rolled := ca.Intermediate(t, testpki.Options{CommonName: "Our CA"})
 	deep := impostor()
 	for i := range trust.MaxChainCertificates - 1 {
 		deep = deep.Intermediate(t, testpki.Options{CommonName: string(rune('A' + i))})
@@ -201,6 +203,8 @@ func TestSignaturesAreCheckedFromTheAnchorsDown(t *testing.T) {
 		{"many that the anchor did not sign", append(present(notOurs), strays(9, impostor)...), decision.CertificateChain, "5 of the presented certificates were not signed", 5},
 		{"many that an intermediate did not sign", append(present(notOurs, ours), strays(6, another)...), decision.CertificateChain, "not signed by the issuer", 6},
 		{"one that an intermediate did not sign", present(another().Leaf(t, testpki.Options{CommonName: "eve"}), ours), decision.CertificateUntrusted, `"CN=Issuing CA" of "CN=eve" is no trust anchor, and what was presented by that name did not sign it`, 2},
+		{"a CA's new key under the old one", present(rolled.Leaf(t, testpki.Options{}), rolled), decision.OK, "", 3},
+		{"an intermediate twice", present(leaf, x, x), decision.OK, "", 2},
 		{"a CA that a caller made", present(sub.Leaf(t, testpki.Options{}), sub, partner), decision.CertificateChain, `"CN=partner-a" may not issue certificates`, 1},
 		{"a leaf that a caller made", present(partner.Leaf(t, testpki.Options{}), partner), decision.CertificateChain, `"CN=partner-a" may not issue certificates`, 2},
 	} {
@@ -220,6 +224,31 @@ func TestSignaturesAreCheckedFromTheAnchorsDown(t *testing.T) {
 				t.Errorf("detail = %q, want it to say %q", v.Detail, tc.says)
 			}
 		})
+	}
+}
+
+// Two certificates that are not what their bytes say. Nobody gets such from crypto/tls; the cache would keep what the bytes
+// say, which is not what was judged.
+func TestCertificatesUnlikeTheirBytesAreNotShared(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA(t, testpki.Options{})
+	leaf := under(t, ca, 2)
+	unreadable := *leaf.Issuer.Issuer.Cert
+	unreadable.Raw = assemble(&unreadable, func(o *outer) { o.Algorithm = asn1.RawValue{FullBytes: []byte{0x30, 0x03, 0x06, 0x01, 0x29}} })
+	// CN=a<NUL>b as a UTF8String.
+	nameless := *ca.Leaf(t, testpki.Options{RawSubject: []byte{0x30, 0x0e, 0x31, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x03, 'a', 0, 'b'}}).Cert
+	nameless.RawSubject = leaf.Cert.RawSubject
+	for name, presented := range map[string][]*x509.Certificate{
+		"bytes that nobody can parse":      {leaf.Cert, leaf.Issuer.Cert, &unreadable},
+		"bytes with names nobody can read": {&nameless},
+	} {
+		set := callers(t, ca)
+		v := set.Verify(trust.NewChain(presented), now)
+		wantReason(t, v, decision.OK)
+		consistent(t, v)
+		if n := trust.Remembered(set); n != 0 || !slices.Equal(v.Path[:len(presented)], presented) {
+			t.Errorf("%s: %d verdicts remembered, path %v", name, n, v.Path)
+		}
 	}
 }
 

@@ -97,6 +97,40 @@ func TestAStoreOfPinsNeverFallsBackToTheSystemsRoots(t *testing.T) {
 	}
 }
 
+// The operating system trusts the CA under whose key the store holds a certificate that has expired. The variable names its
+// roots; they are read once, so this test is not parallel and comes before everything that is.
+func TestAStoreWhoseAnchorsExpiredNeverFallsBackToTheSystemsRoots(t *testing.T) {
+	expired := testpki.NewCA(t, testpki.Options{CommonName: "Our CA", NotAfter: now.Add(-time.Hour)})
+	renewed := testpki.NewCA(t, testpki.Options{CommonName: "Our CA", Signer: expired.Key})
+	file, _ := renewed.Write(t, t.TempDir(), "system")
+	t.Setenv("SSL_CERT_FILE", file)
+	t.Setenv("SSL_CERT_DIR", t.TempDir())
+	leaf := expired.Leaf(t, testpki.Options{})
+	options := x509.VerifyOptions{CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if _, err := leaf.Cert.Verify(options); err != nil {
+		t.Fatalf("the trap is not set: the system's roots refuse: %v", err)
+	}
+	v := verify(t, callers(t, expired), leaf.Chain(), now)
+	wantReason(t, v, decision.CertificateUntrusted)
+	if !strings.Contains(v.Detail, "skipped") {
+		t.Errorf("detail = %q", v.Detail)
+	}
+}
+
+// Without basic constraints (RFC 5280 §4.2.1.9) a certificate says nothing of being a CA, whatever else was read.
+func TestACertificateWithoutBasicConstraintsIsAPin(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA(t, testpki.Options{})
+	odd := *ca.Cert
+	odd.BasicConstraintsValid = false
+	set := newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: []trust.Anchor{{Certificate: &odd}}}))
+	v := verify(t, set, ca.Leaf(t, testpki.Options{}).Chain(), now)
+	wantReason(t, v, decision.CertificateUntrusted)
+	if !strings.Contains(v.Detail, "no CA anchor") {
+		t.Errorf("detail = %q", v.Detail)
+	}
+}
+
 func TestAPinStandsForItselfAlone(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA(t, testpki.Options{})
@@ -259,6 +293,7 @@ func TestWarningsNameWhatAnOperatorShouldKnow(t *testing.T) {
 		{"a CA that may sign revocation lists only", cas(testpki.NewCA(t, testpki.Options{}).Intermediate(t, testpki.Options{Adjust: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }}))[0], trust.PurposeDefault, []string{"does not allow it to issue"}},
 		{"what a tutorial makes", cas(testpki.NewCA(t, testpki.Options{Adjust: noKeyUsage}))[0], trust.PurposeDefault, []string{"with pin: true it means only itself"}},
 		{"what a tutorial makes, with names", cas(testpki.NewCA(t, testpki.Options{Hosts: []string{"client.test"}}))[0], trust.PurposeDefault, []string{"everything that it issued is trusted"}},
+		{"what a tutorial makes, with usages", cas(testpki.NewCA(t, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}))[0], trust.PurposeDefault, []string{"everything that it issued is trusted"}},
 		{"what a tutorial makes, pinned", pins(testpki.NewCA(t, testpki.Options{Adjust: noKeyUsage}))[0], trust.PurposeDefault, nil},
 		{"an expired pin", cas(testpki.NewSelfSigned(t, testpki.Options{NotAfter: past}))[0], trust.PurposeDefault, []string{"is pinned and refused: it expired"}},
 		{"a pin with a small key", cas(testpki.NewSelfSigned(t, testpki.Options{Key: testpki.RSA1024}))[0], trust.PurposeDefault, []string{"RSA key of 1024 bits"}},

@@ -1,10 +1,33 @@
 package trust
 
 import (
+	"crypto/x509"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sallyport/internal/testpki"
 )
+
+// What may issue is what x509 says, or a refusal would name the wrong certificate.
+func TestWhoMayIssueIsWhatX509Says(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA(t, testpki.Options{})
+	child := ca.Leaf(t, testpki.Options{}).Cert
+	for _, version := range []int{1, 3} {
+		for _, constrained := range []bool{false, true} {
+			for _, says := range []bool{false, true} {
+				for _, usage := range []x509.KeyUsage{0, x509.KeyUsageCertSign, x509.KeyUsageCRLSign, x509.KeyUsageCertSign | x509.KeyUsageCRLSign} {
+					parent := *ca.Cert
+					parent.Version, parent.BasicConstraintsValid, parent.IsCA, parent.KeyUsage = version, constrained, says, usage
+					if err := child.CheckSignatureFrom(&parent); mayIssue(&parent) != (err == nil) {
+						t.Errorf("version %d, basic constraints %v, CA %v, key usage %d: x509 says %v, we say the opposite", version, constrained, says, usage, err)
+					}
+				}
+			}
+		}
+	}
+}
 
 func TestDetailsArePrintableWhateverTheyQuote(t *testing.T) {
 	t.Parallel()

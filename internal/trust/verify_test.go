@@ -204,6 +204,11 @@ func strengthRefusals() []refusal {
 			pin := testpki.NewSelfSigned(t, testpki.Options{CommonName: "small", Key: testpki.RSA1024})
 			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(pin)})), present(pin)
 		}, decision.CertificateWeak, []string{"small"}},
+		{"MD5 in the name of a CA that did not sign", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			ca := testpki.NewCA(t, testpki.Options{CommonName: "Our CA", Key: testpki.RSA2048})
+			impostor := testpki.NewCA(t, testpki.Options{CommonName: "Our CA", Key: testpki.RSA3072})
+			return callers(t, ca), impostor.Leaf(t, testpki.Options{SignatureAlgorithm: x509.MD5WithRSA}).Chain()
+		}, decision.CertificateUntrusted, []string{"did not sign"}},
 		{"MD5 named by a certificate whose issuer has no RSA key", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{CommonName: "CA"})
 			impostor := testpki.NewCA(t, testpki.Options{CommonName: "CA", Key: testpki.RSA2048})
@@ -438,6 +443,10 @@ func acceptances() []acceptance {
 			pin := testpki.NewSelfSigned(t, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(pin), Purpose: trust.Any})), present(pin)
 		}},
+		{"a certificate for any usage, pinned", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
+			pin := testpki.NewSelfSigned(t, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(pin)})), present(pin)
+		}},
 		{"a pinned CA that calls itself", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{})
 			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: pins(ca)})), present(ca)
@@ -510,8 +519,9 @@ func TestOfTooManyAnchorsOfOneNameTheAskedForAreTried(t *testing.T) {
 }
 
 // gallery returns a chain and anchors with which x509 comes to a good path only after more than the hundred signatures
-// after which it stops: before it there are three certificates that 32 anchors of one key have signed.
-func gallery(t *testing.T, bad testpki.Options) (*trust.Set, []*x509.Certificate) {
+// after which it stops: before it there are three certificates that 32 anchors of one key have signed. The good path ends
+// in so many anchors of one key.
+func gallery(t *testing.T, bad testpki.Options, ends int) (*trust.Set, []*x509.Certificate) {
 	t.Helper()
 	bad.CommonName = "Bad CA"
 	anchor := testpki.NewCA(t, bad)
@@ -528,24 +538,33 @@ func gallery(t *testing.T, bad testpki.Options) (*trust.Set, []*x509.Certificate
 	for _, host := range []string{"1.test", "2.test"} {
 		presented = append(presented, anchor.CrossSign(t, inter, testpki.Options{Hosts: []string{host}}).Cert)
 	}
-	return callers(t, append(anchors, good)...), presented
+	anchors = append(anchors, good)
+	for range ends - 1 {
+		anchors = append(anchors, testpki.NewCA(t, testpki.Options{CommonName: "CA", Signer: good.Key}))
+	}
+	return callers(t, anchors...), presented
 }
 
 // What x509 did not get to is refused, whatever the diagnosis finds.
 func TestWhatX509GivesUpOnIsRefused(t *testing.T) {
 	t.Parallel()
-	set, presented := gallery(t, testpki.Options{Adjust: func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"good.test"} }})
-	v := verify(t, set, presented, now)
-	wantReason(t, v, decision.CertificateChain)
-	if !strings.Contains(v.Detail, "x509: ") {
-		t.Errorf("detail = %q", v.Detail)
+	bad := testpki.Options{Adjust: func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"good.test"} }}
+	for _, ends := range []int{1, 8} { // good paths alone, as many as a diagnosis looks at
+		set, presented := gallery(t, bad, ends)
+		v := verify(t, set, presented, now)
+		wantReason(t, v, decision.CertificateChain)
+		if !strings.Contains(v.Detail, "x509: ") {
+			t.Errorf("detail = %q", v.Detail)
+		}
 	}
 }
 
-func TestExpiredAnchorsDoNotWearX509Out(t *testing.T) {
+func TestAnchorsOutsideTheirValidityDoNotWearX509Out(t *testing.T) {
 	t.Parallel()
-	set, presented := gallery(t, testpki.Options{NotAfter: now.Add(-time.Hour)})
-	wantReason(t, verify(t, set, presented, now), decision.OK)
+	for _, bad := range []testpki.Options{{NotAfter: now.Add(-time.Hour)}, {NotBefore: now.Add(time.Hour)}} {
+		set, presented := gallery(t, bad, 1)
+		wantReason(t, verify(t, set, presented, now), decision.OK)
+	}
 }
 
 func TestADiagnosisOfEndlessPathsEnds(t *testing.T) {

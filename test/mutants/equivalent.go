@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// equivalent is a mutant that no test can tell from the program.
+type equivalent struct {
+	path     string // of the file
+	function string // with its receiver's type
+	before   string // the lines that the mutant touches, without blanks around them
+	after    string // the same, mutated
+	why      string // nothing can change
+}
+
+// equivalents are all that there are. Each has to fit exactly one mutant, and has to survive the tests of its package.
+func equivalents() []equivalent {
+	return []equivalent{
+		{
+			path: "internal/certheader/names.go", function: "holdsClient",
+			before: "if b[i] != 'c' || string(b[i:i+len(word)]) != word {",
+			after:  "if false || string(b[i:i+len(word)]) != word {",
+			why:    "the second operand says no wherever the first one does; the first is quicker",
+		},
+		{
+			path: "internal/trust/verify.go", function: "Verdict.owned",
+			before: "if path[i], err = x509.ParseCertificate(bytes.Clone(cert.Raw)); err != nil {",
+			after:  "if path[i], err = x509.ParseCertificate(bytes.Clone(cert.Raw)); false {",
+			why:    "identity.Of, which is called next, refuses a path with a certificate that is not there",
+		},
+	}
+}
+
+// exclude finds the mutants of a unit that are known to be equivalent. The error names entries about files of the unit that
+// fit no mutant or several.
+func exclude(all []*mutant, known []equivalent) (map[*mutant]string, error) {
+	excluded := map[*mutant]string{}
+	files := map[string]bool{}
+	for _, m := range all {
+		files[m.file.path] = true
+	}
+	for _, e := range known {
+		if !files[e.path] {
+			continue
+		}
+		fits := 0
+		for _, m := range all {
+			before, after := m.lines()
+			if m.file.path == e.path && m.function == e.function && strings.TrimSpace(before) == e.before && strings.TrimSpace(after) == e.after {
+				excluded[m] = e.why
+				fits++
+			}
+		}
+		if fits != 1 {
+			return nil, fmt.Errorf("equivalent: %s %s: %q fits %d mutants, not one", e.path, e.function, e.after, fits)
+		}
+	}
+	return excluded, nil
+}
