@@ -210,11 +210,7 @@ func (r *resolver) keyStoreCredential(k *KeyStoreRef, kind Kind) (*tls.Certifica
 		case 1:
 			entry = &keys[0]
 		default:
-			var aliases []string
-			for _, e := range keys {
-				aliases = append(aliases, quote(e.Alias))
-			}
-			return nil, r.fault(&k.File, kind, "there are %d private keys here: pick one with alias, out of %s", len(keys), strings.Join(aliases, ", "))
+			return nil, r.fault(&k.File, kind, "there are %d private keys here: pick one with alias, out of %s", len(keys), aliasList(keys))
 		}
 	}
 	if len(bundle.Certificates) == 0 {
@@ -227,11 +223,29 @@ func (r *resolver) keyStoreCredential(k *KeyStoreRef, kind Kind) (*tls.Certifica
 	return pair, nil
 }
 
-// remember keeps the aliases of what a trust store is made of.
+// aliasList lists entries for an error, the first ten of them. Those without an alias cannot be picked.
+func aliasList(entries []keystore.Entry) string {
+	const most = 10
+	var list []string
+	for i, e := range entries {
+		switch {
+		case i == most:
+			return fmt.Sprintf("%s and %d more", strings.Join(list, ", "), len(entries)-most)
+		case e.Alias == "":
+			list = append(list, "(one without an alias)")
+		default:
+			list = append(list, quote(e.Alias))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// remember keeps the aliases of what a trust store is made of. Of the certificates that share one, two are enough to know
+// that it is ambiguous.
 func (r *resolver) remember(entries []keystore.Entry) {
 	for _, e := range entries {
-		alias, id := strings.ToLower(e.Alias), identity.Thumbprint(e.Certificate)
-		if alias != "" && !slices.Contains(r.aliases[alias], id) {
+		alias, id := keystore.FoldAlias(e.Alias), identity.Thumbprint(e.Certificate)
+		if alias != "" && len(r.aliases[alias]) < 2 && !slices.Contains(r.aliases[alias], id) {
 			r.aliases[alias] = append(r.aliases[alias], id)
 		}
 	}
@@ -242,7 +256,7 @@ func (r *resolver) remember(entries []keystore.Entry) {
 func (r *resolver) matchers() {
 	var known []string
 	for _, m := range r.aliased {
-		switch ids := r.aliases[strings.ToLower(m.Alias)]; {
+		switch ids := r.aliases[keystore.FoldAlias(m.Alias)]; {
 		case len(ids) == 1:
 			m.Parsed.Alias = &ids[0]
 		case len(ids) > 1:

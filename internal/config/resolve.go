@@ -23,7 +23,7 @@ type resolver struct {
 	now   time.Time
 	files map[fileUse]parsedFile
 
-	aliases map[string][]identity.SHA256 // what the entries of trust stores are called, in lower case
+	aliases map[string][]identity.SHA256 // what the entries of trust stores are called, folded
 }
 
 // damage is what is broken, by name, with the error that says why. References to names that do not exist are not in it.
