@@ -240,6 +240,12 @@ func aliasList(entries []keystore.Entry) string {
 	return strings.Join(list, ", ")
 }
 
+// aliased is a matcher with an alias.
+type aliased struct {
+	*Matcher
+	deny bool
+}
+
 // remember keeps the aliases of what a trust store is made of. Of the certificates that share one, two are enough to know
 // that it is ambiguous.
 func (r *resolver) remember(entries []keystore.Entry) {
@@ -247,6 +253,9 @@ func (r *resolver) remember(entries []keystore.Entry) {
 		alias, id := keystore.FoldAlias(e.Alias), identity.Thumbprint(e.Certificate)
 		if alias != "" && len(r.aliases[alias]) < 2 && !slices.Contains(r.aliases[alias], id) {
 			r.aliases[alias] = append(r.aliases[alias], id)
+		}
+		if e.Certificate.BasicConstraintsValid && e.Certificate.IsCA {
+			r.authorities[id] = true
 		}
 	}
 }
@@ -259,6 +268,7 @@ func (r *resolver) matchers() {
 		switch ids := r.aliases[keystore.FoldAlias(m.Alias)]; {
 		case len(ids) == 1:
 			m.Parsed.Alias = &ids[0]
+			r.noteAuthority(m, ids[0])
 		case len(ids) > 1:
 			r.shape(&m.Alias, "the alias %s means different certificates in the key stores of the trust stores: use sha256", quote(m.Alias))
 		case len(r.lost.stores) > 0 && !r.opts.ServePartial: // it may be in the one that could not be read
@@ -273,6 +283,33 @@ func (r *resolver) matchers() {
 			})
 		}
 	}
+}
+
+// noteAuthority warns of an alias that means a CA: a matcher is about the caller's own certificate, and a CA's is nobody's
+// unless it is pinned.
+func (r *resolver) noteAuthority(m aliased, id identity.SHA256) {
+	if !r.authorities[id] || r.pinned(id) {
+		return
+	}
+	if m.deny {
+		r.note(&m.Alias, "the alias %s means a CA that no trust store pins: this denies nobody, not even those whose certificates it issued; deny those by issuer or issuer_sha256",
+			quote(m.Alias))
+		return
+	}
+	r.note(&m.Alias, "the alias %s means a CA that no trust store pins: this matches nobody, not even those whose certificates it issued; name those by issuer or issuer_sha256",
+		quote(m.Alias))
+}
+
+// pinned reports whether a trust store pins a CA.
+func (r *resolver) pinned(id identity.SHA256) bool {
+	for i := range r.doc.TrustStores {
+		for _, a := range r.doc.TrustStores[i].Anchors {
+			if a.Pin && slices.ContainsFunc(a.Certificates, func(c *x509.Certificate) bool { return identity.Thumbprint(c) == id }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // knownAliases lists aliases for an error.
