@@ -11,6 +11,7 @@
 package keystore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -135,8 +136,8 @@ func Parse(data []byte, password string) (*Bundle, error) {
 }
 
 // ParsePEM parses a PEM text. It needs at least one certificate or key. Byte order marks, CRLF and blanks before and
-// after a line are accepted, and so is text outside the blocks, such as openssl's -text output. PKCS#7 bundles give their
-// certificates; parameters of elliptic curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks
+// after a line are accepted, and so is text outside the blocks, such as openssl's -text output, but no control octets,
+// which text has not. PKCS#7 bundles give their certificates; parameters of elliptic curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks
 // of other types, encrypted keys, blocks that do not decode or do not end, and binary formats, which it names.
 func ParsePEM(data []byte) (*Bundle, error) {
 	if err := refuseOthers(data); err != nil {
@@ -147,6 +148,10 @@ func ParsePEM(data []byte) (*Bundle, error) {
 	for number := 1; ; number++ {
 		b, err := s.next()
 		switch {
+		case errors.Is(err, errNoText) && !bytes.Contains(data, boundaryBegin):
+			return nil, noBlock(data)
+		case errors.Is(err, errNoText):
+			return nil, fmt.Errorf("line %d: %w", s.start, err)
 		case err != nil:
 			return nil, fmt.Errorf("PEM block %d, line %d: %w", number, s.start, err)
 		case b == nil && number == 1:
