@@ -389,3 +389,26 @@ func TestALargeFileIsCutAndSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// In a large file not everything can be tried on everything, and what was not tried is no finding.
+func TestWhatWasNotComparedIsNotComplainedAbout(t *testing.T) {
+	t.Parallel()
+	var roots []*testpki.Entity
+	for range 600 { // more than there are signatures for, with nine for each
+		roots = append(roots, testpki.NewCA(t, testpki.Options{CommonName: "Root", Key: testpki.Ed25519}))
+	}
+	leaf := roots[599].Leaf(t, soon(testpki.Options{CommonName: "leaf"}))
+	r := report(append(certs(leaf), certs(roots...)...)...)
+	if got, want := ids(r.Problems), []string{"duplicate_subject", "not_all_compared"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for i, c := range r.Certificates[1:] {
+		if !c.SelfSigned {
+			t.Errorf("certificate %d is not self-signed", i+2)
+			break
+		}
+	}
+	if detail := r.Certificates[0].Uses[0].Detail; !strings.Contains(detail, "was not found among too many") {
+		t.Errorf("the leaf: %q", detail)
+	}
+}
