@@ -233,6 +233,7 @@ func TestStoresThatAreNotWhatTheyShouldBeAreExplained(t *testing.T) {
 		{"a short MAC", withMAC(seq(seq(oid("2.16.840.1.101.3.4.2.1"), tlv(5)), octets(nil)), octets(salt), integer(1)), "the password is wrong, or the file is damaged"},
 		{"PBMAC1 without a key length", pbmac1(derivation(1), hmac256), "the salt or the key length is not possible"},
 		{"PBMAC1 with a key of no length", pbmac1(derivation(1, integer(0)), hmac256), "the key length is not possible"},
+		{"PBMAC1 with a key that can be guessed", pbmac1(derivation(1, integer(19)), hmac256), "the key length is not possible"},
 		{"PBMAC1 with a huge key", pbmac1(derivation(1, integer(1<<20)), hmac256), "the key length is not possible"},
 		{"PBMAC1 of something unknown", pbmac1(derivation(1, integer(32)), seq(oid("1.2.3"))), "the MAC algorithm 1.2.3 is not supported"},
 		{"PBMAC1 with more", pbmac1(derivation(1, integer(32)), hmac256, integer(1)), "damaged at the MAC: 3 more bytes"},
@@ -450,6 +451,7 @@ func TestParseReadsDER(t *testing.T) {
 		{"a PKCS#1 key", w.read(t, "pkcs1.der"), "", 1, false},
 		{"a SEC 1 key", w.read(t, "sec1.der"), "", 1, false},
 		{"a PKCS#8 key", w.read(t, "pkcs8.der"), "", 1, false},
+		{"a PKCS#8 key with its public one", seq(integer(1), seq(oid("1.3.101.112")), octets(octets(make([]byte, 32))), tlv(0x81, make([]byte, 33))), "", 1, false},
 		{"a key and its certificate", slices.Concat(w.read(t, "sec1.der"), ecDER), "ec", 1, false},
 		{"PEM", slices.Concat(joined(ca), leaves["ed"].KeyPEM()), "Workshop CA", 1, true},
 	} {
