@@ -140,19 +140,19 @@ func all(names []string, err *error) []*x509.Certificate {
 }
 
 func (r *verification) write(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s\n", r.Subject, r.Reason)
+	fmt.Fprintf(w, "%s: %s\n", terminal(r.Subject), r.Reason)
 	if r.Detail != "" {
-		fmt.Fprintf(w, "  %s\n", r.Detail)
+		fmt.Fprintf(w, "  %s\n", terminal(r.Detail))
 	}
 	for _, c := range r.Path {
-		fmt.Fprintf(w, "  %s  %s  until %s\n", c.SHA256[:16], c.Subject, c.NotAfter.Format(time.RFC3339))
+		fmt.Fprintf(w, "  %s  %s  until %s\n", c.SHA256[:16], terminal(c.Subject), c.NotAfter.Format(time.RFC3339))
 	}
 	if r.Reason.Allowed() {
 		return nil
 	}
 	fmt.Fprintln(w, "checks")
 	for _, c := range r.Checks {
-		if _, err := fmt.Fprintf(w, "  %s  %s: %s\n", c.Outcome, c.Name, c.Detail); err != nil {
+		if _, err := fmt.Fprintf(w, "  %s  %s: %s\n", c.Outcome, c.Name, terminal(c.Detail)); err != nil {
 			return err
 		}
 	}

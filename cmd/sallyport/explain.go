@@ -42,9 +42,17 @@ the same token has to be in the environment here. What was presented is judged a
   sallyport explain --request-id 0123456789abcdef0123456789abcdef --admin :9901`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if requestID != "" {
-				if len(args) > 0 || path != "" || cert != "" || at != "" {
-					return errors.New("--request-id is about a request of the past: it goes with --admin alone")
+			if cmd.Flags().Changed("request-id") {
+				if len(args) > 0 {
+					return errors.New("--request-id is about a request of the past: it goes with --admin alone, and without a URL")
+				}
+				if requestID == "" {
+					return errors.New("--request-id is empty: the id is in the answer and in the access record")
+				}
+				for _, flag := range []string{"config", "cert", "at", "listener", "method", "host"} {
+					if cmd.Flags().Changed(flag) {
+						return errors.New("--request-id is about a request of the past: it goes with --admin alone, and without --" + flag)
+					}
 				}
 				return explainPast(cmd, &admin.Client{Address: address, Token: os.Getenv(adminToken)}, requestID, asJSON)
 			}
@@ -162,7 +170,7 @@ func certificates(name string) ([]*x509.Certificate, error) {
 	if name == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(name)
+	data, err := config.ReadRegular(name, keystore.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -267,6 +275,19 @@ func joined(name, version string) string {
 		return name
 	}
 	return name + "@" + version
+}
+
+// terminalLines is terminal for texts of several lines, such as lists of errors.
+func terminalLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		parts := strings.Split(line, "\t")
+		for k, part := range parts {
+			parts[k] = terminal(part)
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // terminal makes a text fit for a terminal: what callers and certificates say must not move the cursor or turn the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/inspect"
 	"sallyport/internal/keystore"
 )
@@ -29,13 +31,14 @@ func certInspectCommand() *cobra.Command {
 		Short: "Say what is in certificate files, and what is odd about it",
 		Long: `Inspect shows every certificate of PEM, DER, PKCS#12 and JKS files: names and thumbprints in the usual spellings, what
 the gateway would let it be used for, how the certificates belong together, and lints, each with what the gateway does
-about it. A file called - is standard input.
+about it. A file called - is standard input; others have to be regular files.
 
 The password of a key store is the first line of --password-file (- is standard input), or else the environment variable
 ` + passwordVariable + `. It is never asked for, never shown, and no argument.
 
 Exit code 0 means that every file could be read, 1 that one is damaged or of no known format, its password is wrong, or,
-with --strict, that there are findings of severity warning or error. 2 is wrong usage, or a file that cannot be opened.`,
+with --strict, that there are findings of severity warning or error. 2 is wrong usage, or a file that cannot be
+read; the others are shown all the same.`,
 		Example: "  sallyport cert inspect partner-a.pem\n  sallyport cert inspect --password-file pass.txt --json partner-a.p12",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +49,7 @@ with --strict, that there are findings of severity warning or error. 2 is wrong 
 			if now.IsZero() {
 				now = time.Now()
 			}
-			files, err := inspectFiles(args, passwordFile, cmd.InOrStdin(), now)
+			files, err := inspectFiles(cmd.Context(), args, passwordFile, cmd.InOrStdin(), now)
 			if err != nil {
 				return err
 			}
@@ -54,6 +57,9 @@ with --strict, that there are findings of severity warning or error. 2 is wrong 
 				err = writeJSON(cmd.OutOrStdout(), map[string]any{"files": files})
 			} else {
 				err = writeInspected(cmd.OutOrStdout(), files)
+			}
+			for _, f := range files {
+				err = errors.Join(err, f.unread)
 			}
 			if err == nil && refusedByInspect(files, strict) {
 				return refusal{errTold}
@@ -74,10 +80,13 @@ type inspected struct {
 	File string `json:"file"`
 	*inspect.Report
 	Error string `json:"error,omitempty"`
+
+	unread error // why it could not even be read; it goes to standard error, and the exit code is 2
 }
 
-// inspectFiles reports about each file. The error is one of usage or input and output; a damaged file is an entry.
-func inspectFiles(names []string, passwordFile string, stdin io.Reader, at time.Time) ([]inspected, error) {
+// inspectFiles reports about each file. The error is one of usage, or of the password; a file that is damaged or cannot be
+// read is an entry.
+func inspectFiles(ctx context.Context, names []string, passwordFile string, stdin io.Reader, at time.Time) ([]inspected, error) {
 	readers := 0
 	for _, name := range append([]string{passwordFile}, names...) {
 		if name == "-" {
@@ -87,18 +96,16 @@ func inspectFiles(names []string, passwordFile string, stdin io.Reader, at time.
 	if readers > 1 {
 		return nil, errors.New(`standard input ("-") can be read once only`)
 	}
-	password, err := readPassword(passwordFile, stdin)
+	password, err := readPassword(ctx, passwordFile, stdin)
 	if err != nil {
 		return nil, err
 	}
 	var files []inspected
 	for _, name := range names {
-		data, err := readBounded(name, stdin, keystore.MaxBytes)
-		if err != nil {
-			return nil, err
-		}
 		f := inspected{File: name}
-		if found, err := parseAny(data, password); err != nil {
+		if data, err := readBounded(ctx, name, stdin, keystore.MaxBytes); err != nil {
+			f.Error, f.unread = err.Error(), err
+		} else if found, err := parseAny(data, password); err != nil {
 			f.Error = err.Error()
 		} else {
 			f.Report = inspect.New(*found, at)
@@ -136,11 +143,11 @@ func publicKeys(keys []crypto.Signer) []crypto.PublicKey {
 }
 
 // readPassword returns the first line of the file, or what the environment says. Errors do not repeat it.
-func readPassword(name string, stdin io.Reader) (string, error) {
+func readPassword(ctx context.Context, name string, stdin io.Reader) (string, error) {
 	if name == "" {
 		return os.Getenv(passwordVariable), nil
 	}
-	data, err := readBounded(name, stdin, maxPasswordBytes)
+	data, err := readBounded(ctx, name, stdin, maxPasswordBytes)
 	if err != nil {
 		return "", fmt.Errorf("--password-file: %w", err)
 	}
@@ -148,32 +155,42 @@ func readPassword(name string, stdin io.Reader) (string, error) {
 	return strings.TrimSuffix(line, "\r"), nil
 }
 
-// readBounded reads a whole file, or standard input for "-", of at most so many bytes.
-func readBounded(name string, stdin io.Reader, most int64) ([]byte, error) {
-	in := stdin
+// readBounded reads a whole regular file, or standard input for "-", of at most so many bytes. Standard input is waited for
+// until ctx is done.
+func readBounded(ctx context.Context, name string, stdin io.Reader, most int64) ([]byte, error) {
 	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
+		return config.ReadRegular(name, most)
+	}
+	type outcome struct {
+		data []byte
+		err  error
+	}
+	read := make(chan outcome, 1)
+	go func() {
+		data, err := io.ReadAll(io.LimitReader(stdin, most+1))
+		read <- outcome{data, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read standard input: %w", context.Cause(ctx))
+	case r := <-read:
+		if r.err == nil && int64(len(r.data)) > most {
+			return nil, fmt.Errorf("standard input has more than %d bytes", most)
 		}
-		defer func() { _ = file.Close() }() // it was only read
-		in = file
+		return r.data, r.err
 	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case int64(len(data)) > most:
-		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
-	}
-	return data, nil
 }
 
 func writeInspected(w io.Writer, files []inspected) error {
-	for i, f := range files {
-		if i > 0 {
+	first := true
+	for _, f := range files {
+		if f.unread != nil {
+			continue // standard error has it
+		}
+		if !first {
 			fmt.Fprintln(w)
 		}
+		first = false
 		var err error
 		if f.Report == nil {
 			_, err = fmt.Fprintln(w, inspect.Printable(f.File+": "+f.Error))

@@ -51,11 +51,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	refused, isRefusal := errors.AsType[refusal](err)
 	if !isRefusal {
-		fmt.Fprintf(stderr, "sallyport: %v\n", err)
+		fmt.Fprintf(stderr, "sallyport: %s\n", terminalLines(err.Error()))
 		return exitUsage
 	}
 	if refused.error != errTold { //nolint:errorlint // the very value, not what wraps it
-		fmt.Fprintln(stderr, refused.error)
+		fmt.Fprintln(stderr, terminalLines(refused.Error()))
 	}
 	return exitRefused
 }

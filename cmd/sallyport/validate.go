@@ -109,13 +109,13 @@ func validate(path string) (*validation, error) {
 
 func (v *validation) write(out, notes io.Writer) error {
 	for _, f := range v.Errors {
-		fmt.Fprintln(notes, f.text)
+		fmt.Fprintln(notes, terminalLines(f.text))
 	}
 	for _, f := range v.Notes {
-		fmt.Fprintf(notes, "note: %s\n", f.text)
+		fmt.Fprintf(notes, "note: %s\n", terminalLines(f.text))
 	}
 	for _, f := range v.Unbuilt {
-		fmt.Fprintf(notes, "note: %s\n", f.text)
+		fmt.Fprintf(notes, "note: %s\n", terminalLines(f.text))
 	}
 	var err error
 	switch {

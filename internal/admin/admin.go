@@ -76,7 +76,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("admin address %q: %w", o.Address, err)
 	}
 	if bound, ok := l.Addr().(*net.TCPAddr); !ok || !bound.IP.IsLoopback() {
-		o.Log.LogAttrs(ctx, slog.LevelWarn, "other machines can reach the admin address, and and for health and metrics it asks nobody who they are",
+		o.Log.LogAttrs(ctx, slog.LevelWarn, "other machines can reach the admin address, and for health and metrics it asks nobody who they are",
 			slog.String("address", l.Addr().String()))
 	}
 	return newServer(l, newHandler(hosts, &o), o.Log), nil

@@ -38,7 +38,7 @@ func TestTheAddressIsLoopbackUnlessWrittenOut(t *testing.T) {
 			if warned := strings.Contains(s.log.String(), "level=WARN"); warned != test.warns {
 				t.Errorf("warned: %v, want %v; log %q", warned, test.warns, s.log)
 			}
-			if test.warns && !strings.Contains(s.log.String(), "asks nobody who they are") {
+			if test.warns && !strings.Contains(s.log.String(), "the admin address, and for health and metrics it asks nobody who they are") {
 				t.Errorf("log %q", s.log)
 			}
 		})

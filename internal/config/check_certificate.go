@@ -123,7 +123,7 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 		l.shape(&m.Match, "match says how subject and issuer are compared, and neither is given")
 	}
 	if m.Alias != "" {
-		l.aliased = append(l.aliased, m)
+		l.aliased = append(l.aliased, aliased{m, deny})
 	}
 	if given(&m.Certificate) {
 		l.shape(&m.Certificate, "certificate: certificates in the store are not built yet: use sha256")

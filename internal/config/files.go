@@ -17,6 +17,10 @@ var (
 	errIrregular = errors.New("is not a regular file")
 )
 
+// ReadRegular reads a file that somebody named by the rules for the files of a document: a regular file of at most limit
+// bytes, which is never waited for. Anything else, such as a pipe, a device or a directory, is an error that names the path.
+func ReadRegular(path string, limit int64) ([]byte, error) { return readRegular(path, limit) }
+
 // readRegular reads a whole regular file of at most limit bytes. Nothing else is opened for long enough to wait for it:
 // a pipe or a device would be a place to hang.
 func readRegular(path string, limit int64) ([]byte, error) {
@@ -75,7 +79,11 @@ func readLimited(r io.Reader, path string, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > limit:
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d MiB", limit>>20)}
+		size := fmt.Sprintf("%d bytes", limit)
+		if limit >= 1<<20 {
+			size = fmt.Sprintf("%d MiB", limit>>20)
+		}
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than " + size)}
 	}
 	return data, nil
 }

@@ -210,11 +210,7 @@ func (r *resolver) keyStoreCredential(k *KeyStoreRef, kind Kind) (*tls.Certifica
 		case 1:
 			entry = &keys[0]
 		default:
-			var aliases []string
-			for _, e := range keys {
-				aliases = append(aliases, quote(e.Alias))
-			}
-			return nil, r.fault(&k.File, kind, "there are %d private keys here: pick one with alias, out of %s", len(keys), strings.Join(aliases, ", "))
+			return nil, r.fault(&k.File, kind, "there are %d private keys here: pick one with alias, out of %s", len(keys), aliasList(keys))
 		}
 	}
 	if len(bundle.Certificates) == 0 {
@@ -227,12 +223,39 @@ func (r *resolver) keyStoreCredential(k *KeyStoreRef, kind Kind) (*tls.Certifica
 	return pair, nil
 }
 
-// remember keeps the aliases of what a trust store is made of.
+// aliasList lists entries for an error, the first ten of them. Those without an alias cannot be picked.
+func aliasList(entries []keystore.Entry) string {
+	const most = 10
+	var list []string
+	for i, e := range entries {
+		switch {
+		case i == most:
+			return fmt.Sprintf("%s and %d more", strings.Join(list, ", "), len(entries)-most)
+		case e.Alias == "":
+			list = append(list, "(one without an alias)")
+		default:
+			list = append(list, quote(e.Alias))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// aliased is a matcher with an alias.
+type aliased struct {
+	*Matcher
+	deny bool
+}
+
+// remember keeps the aliases of what a trust store is made of. Of the certificates that share one, two are enough to know
+// that it is ambiguous.
 func (r *resolver) remember(entries []keystore.Entry) {
 	for _, e := range entries {
-		alias, id := strings.ToLower(e.Alias), identity.Thumbprint(e.Certificate)
-		if alias != "" && !slices.Contains(r.aliases[alias], id) {
+		alias, id := keystore.FoldAlias(e.Alias), identity.Thumbprint(e.Certificate)
+		if alias != "" && len(r.aliases[alias]) < 2 && !slices.Contains(r.aliases[alias], id) {
 			r.aliases[alias] = append(r.aliases[alias], id)
+		}
+		if e.Certificate.BasicConstraintsValid && e.Certificate.IsCA {
+			r.authorities[id] = true
 		}
 	}
 }
@@ -242,9 +265,10 @@ func (r *resolver) remember(entries []keystore.Entry) {
 func (r *resolver) matchers() {
 	var known []string
 	for _, m := range r.aliased {
-		switch ids := r.aliases[strings.ToLower(m.Alias)]; {
+		switch ids := r.aliases[keystore.FoldAlias(m.Alias)]; {
 		case len(ids) == 1:
 			m.Parsed.Alias = &ids[0]
+			r.noteAuthority(m, ids[0])
 		case len(ids) > 1:
 			r.shape(&m.Alias, "the alias %s means different certificates in the key stores of the trust stores: use sha256", quote(m.Alias))
 		case len(r.lost.stores) > 0 && !r.opts.ServePartial: // it may be in the one that could not be read
@@ -259,6 +283,33 @@ func (r *resolver) matchers() {
 			})
 		}
 	}
+}
+
+// noteAuthority warns of an alias that means a CA: a matcher is about the caller's own certificate, and a CA's is nobody's
+// unless it is pinned.
+func (r *resolver) noteAuthority(m aliased, id identity.SHA256) {
+	if !r.authorities[id] || r.pinned(id) {
+		return
+	}
+	if m.deny {
+		r.note(&m.Alias, "the alias %s means a CA that no trust store pins: this denies nobody, not even those whose certificates it issued; deny those by issuer or issuer_sha256",
+			quote(m.Alias))
+		return
+	}
+	r.note(&m.Alias, "the alias %s means a CA that no trust store pins: this matches nobody, not even those whose certificates it issued; name those by issuer or issuer_sha256",
+		quote(m.Alias))
+}
+
+// pinned reports whether a trust store pins a CA.
+func (r *resolver) pinned(id identity.SHA256) bool {
+	for i := range r.doc.TrustStores {
+		for _, a := range r.doc.TrustStores[i].Anchors {
+			if a.Pin && slices.ContainsFunc(a.Certificates, func(c *x509.Certificate) bool { return identity.Thumbprint(c) == id }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // knownAliases lists aliases for an error.

@@ -63,7 +63,7 @@ type loader struct {
 	damaged  map[any]bool // fields and entries by address that could not be decoded, or have an unknown key: what they lack may be misspelt
 	unsound  map[any]bool // sections by key, and their entries by address, with any error in decoding
 	noted    map[any]bool // fields that noteOnce has spoken of
-	aliased  []*Matcher   // those with an alias
+	aliased  []aliased    // matchers with an alias
 	suggests int          // how many suggestions were looked for, see nearest
 }
 

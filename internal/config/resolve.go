@@ -23,7 +23,8 @@ type resolver struct {
 	now   time.Time
 	files map[fileUse]parsedFile
 
-	aliases map[string][]identity.SHA256 // what the entries of trust stores are called, in lower case
+	authorities map[identity.SHA256]bool     // the CAs among them
+	aliases     map[string][]identity.SHA256 // what the entries of trust stores are called, folded
 }
 
 // damage is what is broken, by name, with the error that says why. References to names that do not exist are not in it.
@@ -33,7 +34,7 @@ type damage struct {
 
 // resolve reads the files and environment variables that the document names.
 func (l *loader) resolve() {
-	r := &resolver{loader: l, now: time.Now(), files: map[fileUse]parsedFile{}, aliases: map[string][]identity.SHA256{}}
+	r := &resolver{loader: l, now: time.Now(), files: map[fileUse]parsedFile{}, aliases: map[string][]identity.SHA256{}, authorities: map[identity.SHA256]bool{}}
 	l.lost = damage{stores: map[string]error{}, credentials: map[string]error{}}
 	served := l.servedCredentials()
 	for i := range l.doc.Credentials {
@@ -163,9 +164,6 @@ func (r *resolver) trustStore(s *TrustStore) error {
 		m, err := r.public(ref, at, Broken)
 		a.Certificates = m.certificates
 		r.remember(m.entries)
-		for _, cert := range a.Certificates {
-			r.noteValidity(at, "the anchor "+quote(identity.SubjectText(cert)), cert)
-		}
 		errs = append(errs, err)
 	}
 	if s.Revocation != nil {

@@ -89,20 +89,26 @@ func TestSpellingsAreThoseOfOpenSSL(t *testing.T) {
 
 func openssl(t *testing.T, in []byte, args ...string) string {
 	t.Helper()
+	return strings.TrimSpace(string(opensslBytes(t, in, args...)))
+}
+
+// opensslBytes is openssl where what comes out is no text.
+func opensslBytes(t *testing.T, in []byte, args ...string) []byte {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "openssl", args...)
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("openssl %q: %v", args, err)
 	}
-	return strings.TrimSpace(string(out))
+	return out
 }
 
 // spkiOf returns the SHA-256 that openssl computes of a public key in PEM.
 func spkiOf(t *testing.T, public string) []byte {
 	t.Helper()
-	der := openssl(t, []byte(public+"\n"), "pkey", "-pubin", "-outform", "DER", "-out", "-")
-	sum := openssl(t, []byte(der), "dgst", "-sha256", "-r")
+	der := opensslBytes(t, []byte(public+"\n"), "pkey", "-pubin", "-outform", "DER", "-out", "-")
+	sum := openssl(t, der, "dgst", "-sha256", "-r")
 	return unhex(t, sum[:64])
 }
 
@@ -387,5 +393,28 @@ func TestALargeFileIsCutAndSaysSo(t *testing.T) {
 		if !slices.Contains(ids(r.Problems), want) {
 			t.Errorf("no %s among %v", want, ids(r.Problems))
 		}
+	}
+}
+
+// In a large file not everything can be tried on everything, and what was not tried is no finding.
+func TestWhatWasNotComparedIsNotComplainedAbout(t *testing.T) {
+	t.Parallel()
+	var roots []*testpki.Entity
+	for range 600 { // more than there are signatures for, with nine for each
+		roots = append(roots, testpki.NewCA(t, testpki.Options{CommonName: "Root", Key: testpki.Ed25519}))
+	}
+	leaf := roots[599].Leaf(t, soon(testpki.Options{CommonName: "leaf"}))
+	r := report(append(certs(leaf), certs(roots...)...)...)
+	if got, want := ids(r.Problems), []string{"duplicate_subject", "not_all_compared"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for i, c := range r.Certificates[1:] {
+		if !c.SelfSigned {
+			t.Errorf("certificate %d is not self-signed", i+2)
+			break
+		}
+	}
+	if detail := r.Certificates[0].Uses[0].Detail; !strings.Contains(detail, "was not found among too many") {
+		t.Errorf("the leaf: %q", detail)
 	}
 }

@@ -27,40 +27,54 @@ type web struct {
 	children   [][]int
 	selfSigned []bool
 	impostors  [][]int // by certificate: those that have its issuer's name and did not sign it
-	cut        bool    // not everything was compared with everything
+	untried    []bool  // by certificate: not everything that may have issued it was tried on it
+	cut        bool    // that is so of some
 }
 
 func newWeb(certs []*x509.Certificate, at time.Time) *web {
 	n := len(certs)
 	w := &web{
 		certs: certs, at: at, facts: make([]trust.Facts, n), parents: make([][]int, n), children: make([][]int, n),
-		selfSigned: make([]bool, n), impostors: make([][]int, n),
+		selfSigned: make([]bool, n), impostors: make([][]int, n), untried: make([]bool, n),
 	}
 	bySubject := map[string][]int{}
 	for i, cert := range certs {
 		w.facts[i] = trust.FactsOf(cert)
 		bySubject[string(cert.RawSubject)] = append(bySubject[string(cert.RawSubject)], i)
 	}
+	w.compare(bySubject)
+	return w
+}
+
+// compare tries certificates on each other. What says that it issued itself is tried on itself first: what matters most
+// about it is known then, also where there are too many for the rest.
+func (w *web) compare(bySubject map[string][]int) {
 	budget := maxSignatures
-	for child, cert := range certs {
-		candidates := bySubject[string(cert.RawIssuer)]
-		if len(candidates) > maxNamesakes {
-			w.cut = true
-			candidates = candidates[:maxNamesakes]
-			if string(cert.RawIssuer) == string(cert.RawSubject) && !slices.Contains(candidates, child) {
-				candidates = append(slices.Clone(candidates), child)
-			}
+	try := func(parent, child int) {
+		if budget == 0 {
+			w.untried[child], w.cut = true, true
+			return
 		}
-		for _, parent := range candidates {
-			if budget == 0 {
-				w.cut = true
-				break
-			}
-			budget--
-			w.relate(parent, child)
+		budget--
+		w.relate(parent, child)
+	}
+	for i, cert := range w.certs {
+		if string(cert.RawIssuer) == string(cert.RawSubject) {
+			try(i, i)
 		}
 	}
-	return w
+	for child, cert := range w.certs {
+		candidates := bySubject[string(cert.RawIssuer)]
+		if len(candidates) > maxNamesakes {
+			w.untried[child], w.cut = true, true
+			candidates = candidates[:maxNamesakes]
+		}
+		for _, parent := range candidates {
+			if parent != child {
+				try(parent, child)
+			}
+		}
+	}
 }
 
 // relate finds out whether the certificate at parent issued the one at child, which has its name as the issuer.
@@ -148,6 +162,8 @@ func (w *web) caller(at int, purpose trust.Purpose, use string) (Use, *identity.
 		case reason != decision.OK:
 		case len(way) == 1 && w.selfSigned[at]:
 			detail = "self-signed: it is accepted where it is anchored itself"
+		case len(way) == 1 && w.untried[at]:
+			detail = "its issuer was not found among too many certificates; it takes an anchor that issued it"
 		case len(way) == 1:
 			detail = "its issuer is not in the file; it takes an anchor that issued it"
 		default:
@@ -229,7 +245,7 @@ type addFinding func(id string, severity Severity, numbers []int, format string,
 func (w *web) issuerProblems(add addFinding) {
 	idle := w.idleCAs()
 	for i, cert := range w.certs {
-		if len(w.parents[i]) == 0 && !w.selfSigned[i] {
+		if len(w.parents[i]) == 0 && !w.selfSigned[i] && !w.untried[i] {
 			w.missingIssuer(i, idle, add)
 		}
 		if len(w.children[i]) == 0 {
@@ -268,8 +284,11 @@ func (w *web) missingIssuer(i int, idle []int, add addFinding) {
 	}
 }
 
-// idleCAs returns the CAs that issued nothing else in the file.
+// idleCAs returns the CAs that issued nothing else in the file; none where that is not known.
 func (w *web) idleCAs() (idle []int) {
+	if w.cut {
+		return nil
+	}
 	for i := range w.certs {
 		if w.facts[i].CA && len(w.children[i]) == 0 {
 			idle = append(idle, i)
@@ -289,7 +308,7 @@ func (w *web) orderProblems(add addFinding) {
 		return // a list of CAs has no order
 	}
 	way := w.path(leaf)
-	if len(way) < 2 {
+	if len(way) < 2 || slices.ContainsFunc(way, func(i int) bool { return w.untried[i] }) {
 		return
 	}
 	if !slices.IsSorted(way) {
@@ -332,8 +351,8 @@ func (w *web) groups(key func(*x509.Certificate) string) (groups [][]int) {
 // relationProblems looks for certificates that have nothing to do with the path of the first leaf.
 func (w *web) relationProblems(add addFinding) {
 	leaf := slices.IndexFunc(w.facts, func(f trust.Facts) bool { return !f.CA })
-	if leaf < 0 || len(w.certs) < 2 {
-		return
+	if leaf < 0 || len(w.certs) < 2 || w.cut {
+		return // where not everything was compared, relations may be missing
 	}
 	related := make([]bool, len(w.certs))
 	related[leaf] = true

@@ -2,6 +2,7 @@ package inspect_test
 
 import (
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -111,8 +112,8 @@ func TestLongListsOfNumbersAreShortened(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA(t, testpki.Options{CommonName: "Root"})
 	file := certs(ca.Leaf(t, soon(testpki.Options{})), ca)
-	for range 12 {
-		file = append(file, testpki.NewSelfSigned(t, soon(testpki.Options{CommonName: "other", Key: testpki.Ed25519})).Cert)
+	for i := range 12 {
+		file = append(file, testpki.NewSelfSigned(t, soon(testpki.Options{CommonName: fmt.Sprintf("other %d", i), Key: testpki.Ed25519})).Cert)
 	}
 	r := report(file...)
 	at := slices.IndexFunc(r.Problems, func(f inspect.Finding) bool { return f.ID == "unrelated" })

@@ -34,7 +34,7 @@ func Credential(certs []*x509.Certificate, key crypto.Signer) (*tls.Certificate,
 	}
 	checks := maxSignatureChecks
 	credential := &tls.Certificate{PrivateKey: key, Leaf: certs[at]}
-	for _, c := range path(certs[at], certs, &checks) {
+	for _, c := range path(certs[at], bySubject(certs), &checks) {
 		credential.Certificate = append(credential.Certificate, c.Raw)
 	}
 	return credential, nil
@@ -52,16 +52,26 @@ func belongs(key crypto.Signer, cert *x509.Certificate) bool {
 // maxSignatureChecks bounds the search for issuers where many certificates have the same name.
 const maxSignatureChecks = 1000
 
-// path returns leaf and the issuers above it that are among certs, each once. It ends where checks, the number of
-// signatures that may be checked, is used up.
-func path(leaf *x509.Certificate, certs []*x509.Certificate, checks *int) []*x509.Certificate {
+// bySubject puts certificates under the bytes of their names, in their order.
+func bySubject(certs []*x509.Certificate) map[string][]*x509.Certificate {
+	found := make(map[string][]*x509.Certificate, len(certs))
+	for _, c := range certs {
+		found[string(c.RawSubject)] = append(found[string(c.RawSubject)], c)
+	}
+	return found
+}
+
+// path returns leaf and the issuers above it that are among the known certificates, each once. It ends where checks, the
+// number of signatures that may be checked, is used up.
+func path(leaf *x509.Certificate, known map[string][]*x509.Certificate, checks *int) []*x509.Certificate {
 	found := []*x509.Certificate{leaf}
 	for child := leaf; !bytes.Equal(child.RawIssuer, child.RawSubject); {
-		at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return issued(c, child, checks) && !slices.Contains(found, c) })
+		candidates := known[string(child.RawIssuer)]
+		at := slices.IndexFunc(candidates, func(c *x509.Certificate) bool { return issued(c, child, checks) && !slices.Contains(found, c) })
 		if at < 0 {
 			break
 		}
-		child = certs[at]
+		child = candidates[at]
 		found = append(found, child)
 	}
 	return found

@@ -133,6 +133,9 @@ func (j *jks) certificate() *x509.Certificate {
 
 // key reads a private key with its chain.
 func (j *jks) key(e *Entry) {
+	if j.err = j.roomForKey(); j.err != nil {
+		return
+	}
 	protected := j.take(j.number())
 	count := j.number()
 	if j.err == nil && (count > maxChain || count == 0) {

@@ -53,3 +53,27 @@ func TestJKSStoresOfJavaAreRead(t *testing.T) {
 		t.Errorf("an empty store: %v", err)
 	}
 }
+
+// Java keeps an alias in JKS as it folds it, so that what was asked for has to be found in what it wrote.
+func TestAliasesAreFoldedAsJavaDoes(t *testing.T) {
+	t.Parallel()
+	w, _, _ := newWorkshop(t)
+	aliases := []string{"İstanbul", "ΟΔΟΣ", "ΑΣ ΣΑ", "\u212aelvin", "STRASSE ẞ"}
+	for i, alias := range aliases {
+		w.keytool(t, "-importcert", "JKS", "folded.jks", "-alias", alias, "-file", []string{"ec.pem", "ed.pem", "rsa.pem", "ca.pem", "ec.pem"}[i])
+	}
+	got, err := keystore.Parse(w.read(t, "folded.jks"), storePassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alias := range aliases {
+		if _, err := got.Entry(alias); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, e := range got.Entries {
+		if folded := keystore.FoldAlias(e.Alias); folded != e.Alias {
+			t.Errorf("%q of Java is folded to %q", e.Alias, folded)
+		}
+	}
+}

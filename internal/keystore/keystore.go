@@ -11,6 +11,7 @@
 package keystore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -21,6 +22,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 )
 
 // Limits on what is accepted, whatever the format.
@@ -31,7 +35,7 @@ const (
 	MaxCertificates = 100_000
 	// MaxCertificateBytes is the largest DER of one certificate.
 	MaxCertificateBytes = 64 << 10
-	// MaxKeys is the largest number of private keys: checking one is slow.
+	// MaxKeys is the largest number of private keys, duplicates counted: decrypting and checking one is slow.
 	MaxKeys = 16
 	// MaxKeyBytes is the largest DER of one private key; an RSA key of 16,384 bits has 9,300.
 	MaxKeyBytes = 16 << 10
@@ -72,13 +76,13 @@ func (b *Bundle) Entry(alias string) (*Entry, error) {
 	var found *Entry
 	var known []string
 	unnamed, matches := 0, 0
-	wanted := strings.ToLower(alias) // what Java compares, which is not strings.EqualFold
+	wanted := FoldAlias(alias)
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		switch {
 		case e.Alias == "":
 			unnamed++
-		case strings.ToLower(e.Alias) == wanted:
+		case FoldAlias(e.Alias) == wanted:
 			found = e
 			matches++
 		case len(known) < most:
@@ -97,6 +101,11 @@ func (b *Bundle) Entry(alias string) (*Entry, error) {
 	}
 	return nil, fmt.Errorf("no entry has the alias %s: there are %s", quoteAlias(alias), strings.Join(known, ", "))
 }
+
+// FoldAlias returns what two aliases have in common that Java takes for the same: their text in lower case, by the rules of
+// Unicode that depend on no language. That is neither strings.ToLower nor strings.EqualFold: İ becomes two characters, and
+// a Σ at the end of a word another sigma. It is safe for concurrent use.
+func FoldAlias(alias string) string { return cases.Lower(language.Und).String(alias) }
 
 // quoteAlias quotes an alias for an error.
 func quoteAlias(alias string) string {
@@ -127,8 +136,8 @@ func Parse(data []byte, password string) (*Bundle, error) {
 }
 
 // ParsePEM parses a PEM text. It needs at least one certificate or key. Byte order marks, CRLF and blanks before and
-// after a line are accepted, and so is text outside the blocks, such as openssl's -text output. PKCS#7 bundles give their
-// certificates; parameters of elliptic curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks
+// after a line are accepted, and so is text outside the blocks, such as openssl's -text output, but no control octets,
+// which text has not. PKCS#7 bundles give their certificates; parameters of elliptic curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks
 // of other types, encrypted keys, blocks that do not decode or do not end, and binary formats, which it names.
 func ParsePEM(data []byte) (*Bundle, error) {
 	if err := refuseOthers(data); err != nil {
@@ -139,6 +148,10 @@ func ParsePEM(data []byte) (*Bundle, error) {
 	for number := 1; ; number++ {
 		b, err := s.next()
 		switch {
+		case errors.Is(err, errNoText) && !bytes.Contains(data, boundaryBegin):
+			return nil, noBlock(data)
+		case errors.Is(err, errNoText):
+			return nil, fmt.Errorf("line %d: %w", s.start, err)
 		case err != nil:
 			return nil, fmt.Errorf("PEM block %d, line %d: %w", number, s.start, err)
 		case b == nil && number == 1:
@@ -159,6 +172,8 @@ type collector struct {
 	bundle *Bundle
 	certs  map[[32]byte]*x509.Certificate // by the SHA-256 of their DER
 	keys   map[[32]byte]crypto.Signer
+
+	keyItems int // private keys in the file, duplicates counted
 }
 
 func newCollector(format Format) collector {
@@ -215,12 +230,13 @@ func (c *collector) addKey(label string, der []byte) (crypto.Signer, error) {
 	if len(der) > MaxKeyBytes {
 		return nil, fmt.Errorf("private key of %d bytes is larger than %d", len(der), MaxKeyBytes)
 	}
+	if err := c.roomForKey(); err != nil {
+		return nil, err
+	}
+	c.keyItems++
 	sum := sha256.Sum256(der)
 	if known := c.keys[sum]; known != nil {
 		return known, nil
-	}
-	if len(c.bundle.Keys) == MaxKeys {
-		return nil, fmt.Errorf("more than %d private keys", MaxKeys)
 	}
 	key, err := parseKey(label, der)
 	if err != nil {
@@ -229,6 +245,14 @@ func (c *collector) addKey(label string, der []byte) (crypto.Signer, error) {
 	c.keys[sum] = key
 	c.bundle.Keys = append(c.bundle.Keys, key)
 	return key, nil
+}
+
+// roomForKey refuses one private key more than a file may hold. Copies count: each is decrypted and becomes an entry.
+func (c *collector) roomForKey() error {
+	if c.keyItems == MaxKeys {
+		return fmt.Errorf("more than %d private keys", MaxKeys)
+	}
+	return nil
 }
 
 // parseKey parses a private key as its label says. The parsers' errors are not passed on: they might quote the key.

@@ -14,7 +14,7 @@ func TestTheSearchForIssuersEnds(t *testing.T) {
 	impostor := testpki.NewCA(t, testpki.Options{CommonName: "CA"})
 	leaf := ca.Leaf(t, testpki.Options{})
 	for checks, want := range map[int]int{2: 2, 1: 1, 0: 1} {
-		if got := path(leaf.Cert, []*x509.Certificate{impostor.Cert, ca.Cert}, &checks); len(got) != want {
+		if got := path(leaf.Cert, bySubject([]*x509.Certificate{impostor.Cert, ca.Cert}), &checks); len(got) != want {
 			t.Errorf("with %d checks: a path of %d, want %d", checks, len(got), want)
 		}
 	}

@@ -65,16 +65,18 @@ func TestParsePEMToleratesHowTextsArePasted(t *testing.T) {
 	leaf := testpki.NewSelfSigned(t, testpki.Options{})
 	plain := leaf.PEM()
 	for name, text := range map[string][]byte{
-		"as written":            plain,
-		"CRLF":                  bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")),
-		"a byte order mark":     append([]byte("\xef\xbb\xbf"), plain...),
-		"indented":              bytes.ReplaceAll(plain, []byte("\n"), []byte("\n  \t")),
-		"blanks at the ends":    bytes.ReplaceAll(plain, []byte("\n"), []byte(" \n")),
-		"no line break at last": bytes.TrimSpace(plain),
-		"empty lines":           bytes.ReplaceAll(plain, []byte("\n"), []byte("\n\n")),
-		"text around it":        slices.Concat([]byte("subject=CN=x\n- a list\n--\n"), plain, []byte("\n---\nBEGIN the day\n")),
-		"a text like DER":       slices.Concat([]byte("000 certificates\n"), plain),
-		"one long line":         []byte("-----BEGIN CERTIFICATE-----\n" + base64.StdEncoding.EncodeToString(leaf.Cert.Raw) + "\n-----END CERTIFICATE-----"),
+		"as written":             plain,
+		"CRLF":                   bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")),
+		"a byte order mark":      append([]byte("\xef\xbb\xbf"), plain...),
+		"indented":               bytes.ReplaceAll(plain, []byte("\n"), []byte("\n  \t")),
+		"blanks at the ends":     bytes.ReplaceAll(plain, []byte("\n"), []byte(" \n")),
+		"no line break at last":  bytes.TrimSpace(plain),
+		"empty lines":            bytes.ReplaceAll(plain, []byte("\n"), []byte("\n\n")),
+		"text around it":         slices.Concat([]byte("subject=CN=x\n- a list\n--\n"), plain, []byte("\n---\nBEGIN the day\n")),
+		"blanks of all kinds":    slices.Concat([]byte("a\tb\vc\fd\re\r\n"), plain, []byte("\f\n\v")),
+		"text that is not UTF-8": slices.Concat([]byte("Z\xfcrich\n"), plain, []byte("\xff\x80")),
+		"a text like DER":        slices.Concat([]byte("000 certificates\n"), plain),
+		"one long line":          []byte("-----BEGIN CERTIFICATE-----\n" + base64.StdEncoding.EncodeToString(leaf.Cert.Raw) + "\n-----END CERTIFICATE-----"),
 	} {
 		bundle, err := keystore.ParsePEM(text)
 		if err != nil || len(bundle.Certificates) != 1 || !bundle.Certificates[0].Equal(leaf.Cert) {
@@ -191,6 +193,38 @@ func TestParsePEMSaysWhatIsWrongAndWhere(t *testing.T) {
 				t.Errorf("error = %q", text)
 			}
 		})
+	}
+}
+
+// A certificate in DER behind a text would disappear: cat root.pem other.der.
+func TestParsePEMRefusesWhatIsNoTextAroundBlocks(t *testing.T) {
+	t.Parallel()
+	leaf, other := testpki.NewSelfSigned(t, testpki.Options{}), testpki.NewSelfSigned(t, testpki.Options{})
+	plain := leaf.PEM()
+	behind := bytes.Count(plain, []byte("\n")) + 1
+	for name, tc := range map[string]struct {
+		text []byte
+		line int
+	}{
+		"DER behind a block":     {slices.Concat(plain, other.Cert.Raw), behind},
+		"DER between blocks":     {slices.Concat(plain, other.Cert.Raw, []byte("\n"), other.PEM()), behind},
+		"a NUL behind a block":   {slices.Concat(plain, []byte("\x00")), behind},
+		"a NUL before a block":   {slices.Concat([]byte("a\x00\n"), plain), 1},
+		"an escape":              {slices.Concat([]byte("\n\x1b[31m\n"), plain), 2},
+		"the end of a DOS text":  {slices.Concat(plain, []byte("\x1a")), behind},
+		"a delete":               {slices.Concat(plain, []byte("\x7f")), behind},
+		"a UTF-16 text appended": {slices.Concat(plain, []byte("h\x00i\x00")), behind},
+	} {
+		_, err := keystore.ParsePEM(tc.text)
+		want := "there are control octets outside the PEM blocks"
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+			continue
+		}
+		var line int // DER may hold line breaks
+		if _, scanErr := fmt.Sscanf(err.Error(), "line %d:", &line); scanErr != nil || line < tc.line || line > tc.line+len(other.Cert.Raw) {
+			t.Errorf("%s: %v, want line %d", name, err, tc.line)
+		}
 	}
 }
 

@@ -74,6 +74,10 @@ func utf16BE(text string) []byte {
 	return out
 }
 
+// minMACKey is the size of the smallest key of PBMAC1 (RFC 9579). Nothing protects the number in the file: whoever could make
+// it 1 would guess the MAC of a store of his own in 256 attempts, without the password.
+const minMACKey = 20
+
 // spend takes rounds from the budget.
 func (s *secret) spend(iterations, blocks int) error {
 	if iterations < 1 {
@@ -190,7 +194,7 @@ func (s *secret) pbkdf2Key(algorithm *der, size int) ([]byte, error) {
 	iterations := params.small(at)
 	if params.next(tagInteger) {
 		switch length := params.small(at); {
-		case size == 0 && length >= 1 && length <= 512:
+		case size == 0 && length >= minMACKey && length <= 512:
 			size = length
 		case size != length:
 			params.fail(at, "the key length is not possible")

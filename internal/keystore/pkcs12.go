@@ -3,6 +3,7 @@ package keystore
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -239,6 +240,9 @@ func (s *pkcs12) bag(oid string, value *der, it *item) error {
 			it.key, err = s.addKey(labelPKCS8, raw)
 		}
 	case oidShroudedKeyBag:
+		if err := s.roomForKey(); err != nil {
+			return err // before the work of decrypting it
+		}
 		encrypted := value.in(tagSequence, at)
 		value.end(at)
 		algorithm := encrypted.in(tagSequence, at)
@@ -341,27 +345,48 @@ func decodeUTF16(units []uint16) (string, bool) {
 	return string(runes), slices.Equal(utf16.Encode(runes), units)
 }
 
-// entries puts keys and their certificates together: a certificate with the key's public key, where there are several the
-// one with the same localKeyId. An entry stands where the first of both does.
-func (s *pkcs12) entries() []Entry {
-	certOf, keyOf := map[int]int{}, map[int]int{} // by index in items
-	for k, key := range s.items {
-		if key.key == nil {
+// pair finds the certificate of each private key: one with its public key, where there are several the one with the same
+// localKeyId. Both results are by index in items.
+func (s *pkcs12) pair() (certOf, keyOf map[int]int) {
+	certOf, keyOf = map[int]int{}, map[int]int{}
+	if s.keyItems == 0 {
+		return certOf, keyOf
+	}
+	fitting := map[[32]byte][]int{} // certificates that are not taken, by their public key
+	for i, it := range s.items {
+		if it.cert == nil {
 			continue
 		}
-		best := -1
-		for c, cert := range s.items {
-			if _, taken := keyOf[c]; taken || cert.cert == nil || !belongs(key.key, cert.cert) {
-				continue
-			}
-			if best < 0 || bytes.Equal(cert.keyID, key.keyID) && !bytes.Equal(s.items[best].keyID, key.keyID) {
-				best = c
-			}
-		}
-		if best >= 0 {
-			certOf[k], keyOf[best] = best, k
+		if sum, ok := publicSum(it.cert.PublicKey); ok {
+			fitting[sum] = append(fitting[sum], i)
 		}
 	}
+	for k, it := range s.items {
+		if it.key == nil {
+			continue
+		}
+		sum, ok := publicSum(it.key.Public())
+		if !ok || len(fitting[sum]) == 0 {
+			continue
+		}
+		free := fitting[sum]
+		at := max(0, slices.IndexFunc(free, func(c int) bool { return bytes.Equal(s.items[c].keyID, it.keyID) }))
+		certOf[k], keyOf[free[at]] = free[at], k
+		fitting[sum] = slices.Delete(free, at, at+1)
+	}
+	return certOf, keyOf
+}
+
+// publicSum identifies a public key, however a certificate writes its parameters; false for one of an unknown kind.
+func publicSum(public crypto.PublicKey) ([32]byte, bool) {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	return sha256.Sum256(der), err == nil
+}
+
+// entries puts keys and their certificates together. An entry stands where the first of both does.
+func (s *pkcs12) entries() []Entry {
+	certOf, keyOf := s.pair()
+	known := bySubject(s.bundle.Certificates)
 	var entries []Entry
 	checks := maxSignatureChecks
 	for i, it := range s.items {
@@ -381,7 +406,7 @@ func (s *pkcs12) entries() []Entry {
 			e.Alias = s.items[c].alias
 		}
 		if e.Certificate != nil && e.Key != nil {
-			e.Chain = path(e.Certificate, s.bundle.Certificates, &checks)
+			e.Chain = path(e.Certificate, known, &checks)
 		}
 		entries = append(entries, e)
 	}

@@ -43,8 +43,18 @@ func (s *scanner) next() (*block, error) {
 			return nil, fmt.Errorf("the END of a block%s without its BEGIN", quoteLabel(label))
 		case kind == lineBegin:
 			return s.body(label)
+		case bytes.ContainsFunc(line, unprintable):
+			return nil, errNoText
 		}
 	}
+}
+
+// errNoText is about octets outside the blocks: certificates in DER among them would be dropped in silence.
+var errNoText = errors.New("there are control octets outside the PEM blocks: this is no text, or binary data such as DER was appended to one")
+
+// unprintable reports whether a character is a control octet that texts do not have; line ends are gone.
+func unprintable(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\r' && r != '\v' && r != '\f' || r == 0x7f
 }
 
 // body reads what follows the BEGIN line up to its END line.
