@@ -31,9 +31,10 @@ func TestTheAdviceNamesTheListThatDecided(t *testing.T) {
     - {common_name: villain, issuer: CN=Partner CA}`
 	entry := "{sha256: " + thumbprint(p.partner) + "}"
 	for _, c := range []struct {
-		name, api    string
-		allow, deny  string // the places
-		own, neither bool   // the list that allows is the API's own; and so is the one that denies
+		name, api   string
+		allow, deny string // the places of the lists
+		own         bool   // the list that allows is the API's
+		denied      bool   // the partner is denied, by the API's own list
 	}{
 		{"both are inherited", "{mode: required}", "{common_name: nobody}", "{common_name: villain, issuer", false, false},
 		{"an own list that allows", "{mode: required, allow: [{common_name: x}]}", "  - {name: api", "{common_name: villain, issuer", true, false},
@@ -52,7 +53,7 @@ func TestTheAdviceNamesTheListThatDecided(t *testing.T) {
 			advises(t, e, "remove the entry from deny (", at(t, text, c.deny))
 
 			e = explain(t, rules, question("https://localhost/", p.partner))
-			if c.neither {
+			if c.denied {
 				advises(t, e, "remove the entry from deny (", at(t, text, "  - {name: api"))
 				return
 			}
