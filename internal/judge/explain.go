@@ -107,7 +107,6 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	}
 	w := &witness{rules: r, request: &v, trace: &decision.Trace{}, out: &Explanation{Listener: l.Name}}
 	if !overTLS {
-		v.Evidence = NewEvidence(nil, false)
 		if len(q.Presented) > 0 {
 			w.trace.Add("evidence", decision.Info, "a plain listener never sees the certificate")
 		}
@@ -120,15 +119,10 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 		return w.conclude(named, nil), nil
 	}
 	v.TLSVersion = tls.VersionTLS13
-	p := l.ProfileFor(v.ServerName)
-	switch {
-	case len(q.Presented) == 0:
-		v.Evidence = NewEvidence(nil, p.Asks())
-	case !p.Asks():
-		v.Evidence = NewEvidence(nil, false)
-		w.trace.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
-	default:
+	if l.ProfileFor(v.ServerName).Asks() {
 		v.Evidence = NewEvidence(q.Presented, true)
+	} else if len(q.Presented) > 0 {
+		w.trace.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
 	}
 	return w.overTLS(true), nil
 }

@@ -226,6 +226,7 @@ func TestAdviceNamesTheRuleAndTheWayOut(t *testing.T) {
 	text := document(`  - {name: reading, hosts: [a.test], path: /reading/, methods: [GET], upstream: echo, listeners: [public]}
   - {name: listed, hosts: [a.test], path: /listed/, upstream: echo, listeners: [public], client_certificate: {mode: required, allow: [{common_name: Orders}], deny: [{common_name: villain}]}}
   - {name: elsewhere, hosts: [b.test], upstream: echo, listeners: [plain]}
+  - {name: far, hosts: [c.test], path: /far/, upstream: echo, listeners: [plain]}
   - {name: lost, hosts: [a.test], path: /lost/, upstream: lost}`)
 	rules := p.rules(t, text)
 	for _, c := range []struct {
@@ -239,7 +240,7 @@ func TestAdviceNamesTheRuleAndTheWayOut(t *testing.T) {
 		{question("https://a.test/lost/", nil), decision.UpstreamUnavailable, []string{"upstream"}},
 		{question("https://a.test/", nil), decision.NoRoute, []string{`"reading" at /reading/`, `"listed" at /listed/`}},
 		{question("https://b.test/", nil), decision.NoRoute, []string{`"elsewhere" owns this host and path, but not on the listener "public"`}},
-		{question("https://c.test/", nil), decision.NoRoute, []string{`has the host "c.test"`}},
+		{question("https://c.test/", nil), decision.NoRoute, []string{`No API on the listener "public" has the host "c.test"`, "not far"}},
 		{question("https://a.test/%00", nil), decision.RequestMalformed, []string{"detail"}},
 		{judge.Question{URL: "https://a.test/", Host: "a..b"}, decision.RequestMalformed, []string{"detail"}},
 		{question("https://a..b/", nil), decision.RequestMalformed, []string{"detail"}},
@@ -382,6 +383,9 @@ func TestThePastIsJudgedByTheRulesOfToday(t *testing.T) {
 			}
 			if e.Reason.String() != c.want || e.Handshake != c.handshake || (e.Status == 0) != (c.want == "ok" || c.handshake) {
 				t.Errorf("%s %d, in the handshake: %v", e.Reason, e.Status, e.Handshake)
+			}
+			if (e.Profile == "") != (c.past == onPlain) {
+				t.Errorf("its TLS profile is %q", e.Profile)
 			}
 			(&asked{url: c.name}).helps(t, e)
 		})

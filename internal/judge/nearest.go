@@ -192,7 +192,7 @@ func alike(a, b string) bool {
 		}
 		first, n := utf8.DecodeRuneInString(a)
 		second, m := utf8.DecodeRuneInString(b)
-		if first != second && unicode.ToLower(first) != unicode.ToLower(second) {
+		if unicode.ToLower(first) != unicode.ToLower(second) {
 			return false
 		}
 		a, b = a[n:], b[m:]

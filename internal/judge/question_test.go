@@ -143,4 +143,12 @@ func TestAPlainListenerNeverSeesACertificate(t *testing.T) {
 	if e.Decision != "allow" || e.Presented != nil || !strings.Contains(e.Checks[0].Detail, "never asks") {
 		t.Errorf("%+v", e)
 	}
+	// Who has none is not told about it.
+	for _, e := range []*judge.Explanation{explain(t, rules, question("http://localhost/", nil)), explain(t, quiet, question("https://quiet.test/anyone/", nil))} {
+		for _, c := range e.Checks {
+			if strings.Contains(c.Detail, "never") {
+				t.Errorf("%+v", e.Checks)
+			}
+		}
+	}
 }

@@ -71,6 +71,9 @@ func TestHostThenPathDecideBeforeMethodAndListener(t *testing.T) {
 		{name: "absolute-form with a query alone", target: "https://localhost?x", api: "root", path: "/", query: "?x"},
 		{name: "a user in absolute-form", target: "https://user@localhost/", want: "request_malformed"},
 		{name: "an at sign behind the authority", target: "https://localhost/@", api: "root", path: "/@"},
+		{name: "a scheme alone", target: "http", want: "request_malformed"},
+		{name: "another one", target: "HTTPS", want: "request_malformed"},
+		{name: "a scheme and a colon", target: "https:", want: "request_malformed"},
 		{name: "another scheme", target: "ftp://localhost/", want: "request_malformed"},
 		{name: "the asterisk", method: "OPTIONS", target: "*", want: "request_malformed"},
 		{name: "no target", target: "-", want: "request_malformed"},
@@ -80,6 +83,8 @@ func TestHostThenPathDecideBeforeMethodAndListener(t *testing.T) {
 		{name: "a blank in the query", target: "/v/?a b", want: "request_malformed"},
 		{name: "a tab in the query", target: "/v/?a\tb", want: "request_malformed"},
 		{name: "DEL in the query", target: "/v/?a\x7f", want: "request_malformed"},
+		{name: "what is not ASCII in the query", target: "/v/?é", want: "request_malformed"},
+		{name: "what is not ASCII in the path", target: "/v/é", want: "request_malformed"},
 		{name: "a fragment in the query", target: "/v/?a#b", want: "request_malformed"},
 		{name: "a fragment in the path", target: "/v/#b", want: "request_malformed"},
 		{name: "NUL", target: "/v/%00", want: "request_malformed"},
@@ -256,10 +261,13 @@ func TestARequestBelongsToTheProfileOfItsConnection(t *testing.T) {
 		{name: "an old version of TLS where it is served", serverName: "localhost", host: "localhost", target: "/anyone/", evidence: evidence(nil), version: tls.VersionTLS12},
 		{name: "an old version of TLS and no server name", host: "modern.test", target: "/anyone/", evidence: evidence(nil), version: tls.VersionTLS12, want: "misdirected_request"},
 		{name: "the version that is wanted", host: "modern.test", target: "/anyone/", evidence: evidence(nil)},
+		{name: "an old version of TLS under a name that wants a later one by now", serverName: "modern.test", host: "modern.test", target: "/anyone/", evidence: evidence(nil), version: tls.VersionTLS12, want: "misdirected_request", reconnect: true},
 		{name: "no TLS at all any more", plain: true, host: "localhost", target: "/anyone/", want: "misdirected_request", reconnect: true},
 
 		{name: "who was never asked is asked to come again", serverName: "localhost", host: "localhost", target: "/partners/", evidence: unasked, want: "misdirected_request"},
 		{name: "and under a strict name", serverName: "strict.test", host: "strict.test", target: "/anyone/", evidence: unasked, want: "misdirected_request"},
+		{name: "a stranger who was never asked is a stranger", serverName: "localhost", host: "localhost", target: "/partners/", evidence: judge.NewEvidence(p.outsider.Chain(), false), want: "certificate_untrusted"},
+		{name: "and under a strict name all the more", serverName: "strict.test", host: "strict.test", target: "/anyone/", evidence: judge.NewEvidence(p.outsider.Chain(), false), want: "certificate_untrusted"},
 		{name: "who was asked and has none is told", serverName: "localhost", host: "localhost", target: "/partners/", evidence: evidence(nil), want: "certificate_missing"},
 		{name: "who named no server would get the same again", host: "localhost", target: "/partners/", evidence: unasked, want: "certificate_missing"},
 		{name: "under a strict host likewise", host: "strict.test", target: "/partners/", evidence: unasked, want: "certificate_missing"},
@@ -300,6 +308,49 @@ func TestARequestBelongsToTheProfileOfItsConnection(t *testing.T) {
 				t.Errorf("the connection must end: %v", o.Reconnect)
 			}
 		})
+	}
+}
+
+func TestAConnectionOfBeforeARuleEnds(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	rules := p.rules(t, replaced(t, strictProfiles, "client_auth: optional\n", "client_auth: optional\n      min_version: \"1.3\"\n"))
+	for _, serverName := range []string{"localhost", ""} { // each has the default profile
+		v := opened(t, rules, serverName, evidence(nil))
+		v.Authority, v.Target, v.TLSVersion = "localhost", "/anyone/", tls.VersionTLS12
+		o := rules.Decide(v, nil)
+		expect(t, o, "misdirected_request")
+		if !o.Reconnect || !strings.Contains(o.Detail, "a later version of TLS") {
+			t.Errorf("the server name %q: %s, the connection must end: %v", serverName, o.Detail, o.Reconnect)
+		}
+	}
+}
+
+func TestARefusalSaysWhatIsWrongWithTheRequest(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	rules := p.rules(t, strictProfiles)
+	for _, c := range []struct {
+		name   string
+		change func(*judge.Request)
+		says   string
+	}{
+		{"the listener speaks TLS by now", func(v *judge.Request) { v.OverTLS, v.TLSVersion = false, 0 }, "the listener speaks TLS now"},
+		{"the version of TLS", func(v *judge.Request) {
+			v.ServerName, v.Authority, v.TLSVersion = "modern.test", "modern.test", tls.VersionTLS12
+		}, "a later version of TLS"},
+		{"another host", func(v *judge.Request) { v.Authority = "quiet.test" }, "server name localhost and host quiet.test"},
+		{"no path", func(v *judge.Request) { v.Target = "*" }, "neither a path nor a URL"},
+		{"a fragment", func(v *judge.Request) { v.Target = "/#" }, "percent-encoded"},
+		{"a path that cannot be read", func(v *judge.Request) { v.Target = "/%zz" }, "path: "},
+		{"a host that cannot be read", func(v *judge.Request) { v.Authority = "a..b" }, "host: "},
+		{"no method", func(v *judge.Request) { v.Method = "" }, "the method"},
+	} {
+		v := opened(t, rules, "localhost", evidence(nil))
+		c.change(v)
+		if o := rules.Decide(v, nil); o.Allowed() || !strings.Contains(o.Detail, c.says) {
+			t.Errorf("%s: %s %q", c.name, o.Reason, o.Detail)
+		}
 	}
 }
 

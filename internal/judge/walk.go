@@ -91,7 +91,7 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 	p := v.Listener.ProfileFor(host)
 	if d := v.misdirected(p, host); !d.Allowed() {
 		// The profile of the connection itself wants another handshake by now: a new one will be right.
-		o.Reconnect = !v.OverTLS || v.ServerName != "" && v.Listener.ProfileFor(v.ServerName) == p
+		o.Reconnect = !v.OverTLS || v.Listener.ProfileFor(v.ServerName) == p
 		t.Add("server name", decision.Fail, d.Detail)
 		return Judgement{Decision: d}
 	}
@@ -338,7 +338,7 @@ func splitTarget(target string, absolute bool) (path, query string, ok bool) {
 		path = "/"
 	}
 	for i := range len(target) {
-		if c := target[i]; c <= ' ' || c >= 0x7f || c == '#' && i >= len(target)-len(query) {
+		if c := target[i]; c <= ' ' || c >= 0x7f || c == '#' {
 			return "", "", false
 		}
 	}

@@ -138,3 +138,71 @@ func TestChainsBeyondTheLimitsAreRefusedUnseen(t *testing.T) {
 		})
 	}
 }
+
+func TestAKeptChainIsJudgedAsItWas(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA(t, testpki.Options{})
+	leaf, deep := ca.Leaf(t, testpki.Options{}), under(t, ca, 2)
+	tooMany := slices.Repeat(present(leaf), trust.MaxChainCertificates+1)
+	changed := *leaf.Cert
+	changed.Raw = append(slices.Clone(changed.Raw), 0)
+	set := callers(t, ca)
+	for _, tc := range []struct {
+		name      string
+		presented []*x509.Certificate
+		reason    decision.Reason
+		unseen    bool // it is refused without being validated
+	}{
+		{"a leaf", present(leaf), decision.OK, false},
+		{"a path", deep.Chain(), decision.OK, false},
+		{"a path with somebody else's", append(deep.Chain(), leaf.Cert), decision.OK, false},
+		{"a stranger", present(testpki.NewSelfSigned(t, testpki.Options{})), decision.CertificateUntrusted, false},
+		{"an expired leaf", present(ca.Leaf(t, testpki.Options{NotAfter: now.Add(-1)})), decision.CertificateExpired, false},
+		{"too many", tooMany, decision.CertificateChain, true},
+		{"a changed one", []*x509.Certificate{&changed}, decision.CertificateMalformed, true},
+		{"one that was not parsed", []*x509.Certificate{leaf.Cert, nil}, decision.CertificateMalformed, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			before := set.Verify(trust.NewChain(tc.presented), now)
+			wantReason(t, before, tc.reason)
+			kept := trust.NewChain(tc.presented).Keep()
+			size := 0
+			for _, cert := range tc.presented {
+				if !tc.unseen {
+					size += len(cert.Raw)
+				}
+			}
+			if kept.Bytes() != size {
+				t.Errorf("%d bytes are kept, want %d", kept.Bytes(), size)
+			}
+			for range 2 { // what is kept does not change, and can be kept again
+				c := kept.Chain()
+				if c.ID() != trust.NewChain(tc.presented).ID() {
+					t.Error("its ID is another one")
+				}
+				if tc.unseen != (c.Leaf() == nil) || !tc.unseen && !slices.EqualFunc(c.Certificates(), tc.presented, (*x509.Certificate).Equal) {
+					t.Errorf("it has %d certificates of %d", len(c.Certificates()), len(tc.presented))
+				}
+				if uncached, cached := callers(t, ca).Explain(c, now, nil), set.Verify(c, now); !same(before, uncached) || !same(before, cached) {
+					t.Errorf("it was %+v, and is %+v, cached %+v", before, uncached, cached)
+				}
+				kept = c.Keep()
+			}
+		})
+	}
+	var none *trust.Chain
+	if none.Keep() != nil || none.Keep().Bytes() != 0 || none.Keep().Chain() != nil {
+		t.Errorf("of nothing %+v is kept", none.Keep())
+	}
+}
+
+func TestWhatIsKeptIsACopy(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA(t, testpki.Options{})
+	cert := *ca.Leaf(t, testpki.Options{}).Cert
+	cert.Raw = slices.Clone(cert.Raw)
+	kept := trust.NewChain([]*x509.Certificate{&cert}).Keep()
+	clear(cert.Raw)
+	wantReason(t, callers(t, ca).Verify(kept.Chain(), now), decision.OK)
+}

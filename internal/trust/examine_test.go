@@ -2,9 +2,12 @@ package trust_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +73,7 @@ func TestFactsOf(t *testing.T) {
 		{"nothing", nil, trust.Facts{Malformed: "no certificate"}},
 		{"a CA", ca.Cert, trust.Facts{CA: true, MayIssue: true, ClientAuth: true, ServerAuth: true}},
 		{"a leaf", ca.Leaf(t, testpki.Options{}).Cert, trust.Facts{ClientAuth: true, ServerAuth: true}},
+		{"a self-signed leaf", testpki.NewSelfSigned(t, testpki.Options{Hosts: []string{"localhost"}}).Cert, trust.Facts{ClientAuth: true, ServerAuth: true}},
 		{
 			"a tutorial's certificate",
 			testpki.NewCA(t, testpki.Options{Hosts: []string{"localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}).Cert,
@@ -115,4 +119,45 @@ func TestIssued(t *testing.T) {
 			t.Errorf("%s: named %t, signed %t", tt.name, named, signed)
 		}
 	}
+	if named, signed := trust.Issued(ca.Cert, nil); named || signed {
+		t.Errorf("of nothing: named %t, signed %t", named, signed)
+	}
+	slow := testpki.NewCA(t, testpki.Options{Signer: slowKey(t)})
+	child := slow.Leaf(t, testpki.Options{})
+	if err := child.Cert.CheckSignatureFrom(slow.Cert); err != nil {
+		t.Fatal(err)
+	}
+	if named, signed := trust.Issued(slow.Cert, child.Cert); !named || signed {
+		t.Errorf("by a key that is too slow: named %t, signed %t", named, signed)
+	}
+}
+
+// slowKey is an RSA key whose public exponent is the first that is too large.
+func slowKey(tb testing.TB) *rsa.PrivateKey {
+	tb.Helper()
+	const exponent = 65539
+	one, e := big.NewInt(1), big.NewInt(exponent)
+	for range 10 {
+		p, err := rand.Prime(rand.Reader, 640)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		q, err := rand.Prime(rand.Reader, 640)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+		d := new(big.Int).ModInverse(e, phi)
+		if d == nil {
+			continue
+		}
+		key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: exponent}, D: d, Primes: []*big.Int{p, q}}
+		key.Precompute()
+		if err := key.Validate(); err != nil {
+			tb.Fatal(err)
+		}
+		return key
+	}
+	tb.Fatal("no primes that fit the exponent")
+	return nil
 }

@@ -24,6 +24,24 @@ func equivalents() []equivalent {
 			why:    "the second operand says no wherever the first one does; the first is quicker",
 		},
 		{
+			path: "internal/judge/matcher.go", function: "matchList.find",
+			before: "if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id) {",
+			after:  "if i, ok := l.subject[id.Subject().Key()]; true && l.matches(&l.entries[i], id) {",
+			why:    "without an entry there it asks the first entry of the list, which is found where it stands when it matches",
+		},
+		{
+			path: "internal/judge/nearest.go", function: "matchList.nearest",
+			before: "if len(found) == most && near <= found[most-1].near {",
+			after:  "if false {",
+			why:    "sorting puts an entry that is not nearer behind those found, and it is cut off; to skip it is quicker",
+		},
+		{
+			path: "internal/judge/walk.go", function: "Rules.sameHowever",
+			before: "if err != nil || !slices.Contains(r.routes.Lookup(host, p), a) {",
+			after:  "if false || !slices.Contains(r.routes.Lookup(host, p), a) {",
+			why:    "a path that was parsed can be parsed in each reading: hidden dots were refused, and nothing grows or is cut inside a character",
+		},
+		{
 			path: "internal/trust/verify.go", function: "Verdict.owned",
 			before: "if path[i], err = x509.ParseCertificate(bytes.Clone(cert.Raw)); err != nil {",
 			after:  "if path[i], err = x509.ParseCertificate(bytes.Clone(cert.Raw)); false {",
