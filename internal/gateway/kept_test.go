@@ -144,3 +144,16 @@ func TestAClientThatIsStillSendingReadsItsAnswer(t *testing.T) {
 		<-sent
 	}
 }
+
+// What is too large to be read to its end is told so: an answer without Connection: close would promise another request.
+func TestAnAnswerToAnEndlessBodyDoesNotPromiseAnotherRequest(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	body := strings.Repeat("x", 300<<10)
+	for _, target := range []string{"/nowhere/", "/orders/"} {
+		a := s.raw("public", "localhost", nil, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", target, len(body), body))
+		if a.err != nil || a.status < 400 || !a.closes {
+			t.Errorf("%s: %d, closes %v (%v)", target, a.status, a.closes, a.err)
+		}
+	}
+}

@@ -491,13 +491,23 @@ func (x *exchange) answer(status int) {
 	if x.outcome.Fell {
 		x.conn.blame(metrics.ClosedEvidence)
 	}
-	if x.outcome.Reconnect || x.lastOnConnection() {
+	if x.outcome.Reconnect || x.lastOnConnection() || x.undrainable() {
 		head.Set("Connection", "close") // with HTTP/2 net/http sends GOAWAY
 	}
 	x.out.WriteHeader(a.Status)
 	if x.view.Method != http.MethodHead {
 		_, _ = x.out.Write(a.Body) // a client that is gone is in the record by its bytes
 	}
+}
+
+// undrainable reports whether an HTTP/1 request has a body left that nobody can count on reading to its end: the transport
+// has had it, or it is too large. Such an answer must not promise another request. Chunks may still turn out to be too many.
+func (x *exchange) undrainable() bool {
+	r := x.request
+	if r.ProtoMajor != 1 || r.ContentLength == 0 || x.body.complete() {
+		return false
+	}
+	return x.stage == afterJudging || r.ContentLength-x.body.read.Load() >= leftOver
 }
 
 // lastOnConnection reports whether the connection should end with this exchange: it is old, or its listener is going, or what

@@ -243,7 +243,7 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	x.sayLength(h, response)
 	h.Set("X-Request-ID", x.record.id)
 	unread := x.request.ProtoMajor == 1 && x.request.ContentLength != 0 && !x.body.complete()
-	if x.lastOnConnection() || unread && response.ContentLength < 0 { // leaveNothing cannot end such an answer
+	if x.lastOnConnection() || unread { // what is left of the body may not be ours to read any more
 		h.Set("Connection", "close")
 	}
 	cleanTrailer(response.Trailer)

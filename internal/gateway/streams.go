@@ -169,8 +169,8 @@ func (g *Gateway) review(since time.Duration) {
 		if l == nil {
 			continue // it was removed: the stream ends with its connection, at the end of the drain
 		}
-		d, fell := s.again(snapshot, l, now)
-		if d.Allowed() || !lasting && !aboutCaller(d.Reason) {
+		d, fell := s.again(snapshot, l, now, lasting)
+		if d.Allowed() {
 			continue
 		}
 		if fell {
@@ -180,13 +180,16 @@ func (g *Gateway) review(since time.Duration) {
 	}
 }
 
-// again judges an exchange as its request would be judged now. A caller of whom the backend was told who it is has to be still
-// the same: one that would pass as anonymous now is refused. fell is the outcome's.
-func (s *stream) again(snapshot *Snapshot, l *listener, now time.Time) (d decision.Decision, fell bool) {
+// again judges an exchange as its request would be judged now. In one that lasts, a caller of whom the backend was told who it
+// is has to be still the same: one that would pass as anonymous now is refused. An ordinary exchange is refused only when its
+// own API refuses the caller's certificate. fell is the outcome's.
+func (s *stream) again(snapshot *Snapshot, l *listener, now time.Time, lasting bool) (d decision.Decision, fell bool) {
 	v := s.x.view
 	v.Listener, v.Now = l.Listener, now
 	o := snapshot.rules.Decide(&v, nil)
 	switch {
+	case !lasting && (o.Allowed() || !aboutCaller(o.Reason) || o.API.Series() != s.x.outcome.API.Series()):
+		return decision.Decision{Reason: decision.OK}, false
 	case !o.Allowed():
 		return o.Decision, o.Fell
 	case !s.known || o.Caller.Known(): // the connection has one certificate, so it is the same caller
