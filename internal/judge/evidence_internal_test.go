@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/identity"
 	"sallyport/internal/testpki"
 )
 
@@ -112,7 +113,10 @@ func TestToExplainLeavesNoTrace(t *testing.T) {
 func TestWhatOnlyMistakesCouldAskForRefuses(t *testing.T) {
 	t.Parallel()
 	zero := config.Matcher{Parsed: config.MatcherPatterns{}}
-	for name, l := range map[string]*matchList{"no list": nil, "an empty list": {}, "a list": {entries: []config.Matcher{zero}, rest: []int{0}}} {
+	for name, l := range map[string]*matchList{
+		"no list": nil, "an empty list": {}, "an entry that says nothing": {entries: []config.Matcher{zero}, rest: []int{0}},
+		"a thumbprint": {entries: []config.Matcher{zero}, sha256: map[identity.SHA256]int{{}: 0}},
+	} {
 		if i := l.find(nil); i != -1 {
 			t.Errorf("%s: nobody is entry %d", name, i)
 		}

@@ -262,6 +262,7 @@ func TestARequestBelongsToTheProfileOfItsConnection(t *testing.T) {
 		{name: "an old version of TLS and no server name", host: "modern.test", target: "/anyone/", evidence: evidence(nil), version: tls.VersionTLS12, want: "misdirected_request"},
 		{name: "the version that is wanted", host: "modern.test", target: "/anyone/", evidence: evidence(nil)},
 		{name: "an old version of TLS under a name that wants a later one by now", serverName: "modern.test", host: "modern.test", target: "/anyone/", evidence: evidence(nil), version: tls.VersionTLS12, want: "misdirected_request", reconnect: true},
+		{name: "no TLS at all any more, and a host with a profile of its own", plain: true, host: "strict.test", target: "/anyone/", want: "misdirected_request", reconnect: true},
 		{name: "no TLS at all any more", plain: true, host: "localhost", target: "/anyone/", want: "misdirected_request", reconnect: true},
 
 		{name: "who was never asked is asked to come again", serverName: "localhost", host: "localhost", target: "/partners/", evidence: unasked, want: "misdirected_request"},
