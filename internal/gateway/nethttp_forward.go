@@ -252,9 +252,6 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 		h.Add("Trailer", name)
 	}
 	if len(announced) > 0 && x.request.ProtoMajor == 1 {
-		if unread {
-			h.Set("Connection", "close")
-		}
 		delete(h, "Content-Length") // HTTP/2 has trailers beside a length; HTTP/1 has them after chunks only
 	}
 	if why := x.stream.verdict(); why != "" {
