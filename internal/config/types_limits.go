@@ -21,7 +21,7 @@ type ListenerLimits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout" range:"1ms 24h" default:"10s"`
 	// How long a connection without a request is kept.
 	IdleTimeout time.Duration `yaml:"idle_timeout" range:"1ms 24h" default:"2m"`
-	// How long a client may take to accept the next 32 KiB, or fewer, of an answer.
+	// How long a client may take nothing of an answer. One that takes something, however slowly, is served.
 	SendTimeout time.Duration `yaml:"send_timeout" range:"1ms 24h" default:"30s"`
 	// Bytes of the request line and the header fields together; with HTTP/2, of the header list.
 	MaxHeaderSize Size `yaml:"max_header_size" range:"1KiB 1MiB" default:"64KiB"`

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"sallyport/internal/tcp"
 )
 
 // bind opens the sockets that next needs and the gateway does not have. Addresses that overlap with those of a listener that goes
@@ -59,16 +61,16 @@ func (g *Gateway) bindOverlapping(addresses []string, next *Snapshot) (map[strin
 	var failed error
 	for _, address := range addresses {
 		for _, s := range g.going(address, next) {
-			if share(s.listener, true) == nil {
+			if tcp.Share(s.listener, true) == nil {
 				shared = append(shared, s)
 			}
 		}
-		l, err := listenTCP(address, sharing)
+		l, err := listenTCP(address, tcp.Sharing)
 		if err != nil {
 			failed = fmt.Errorf("listener %q: %w", next.listeners[address].Name, err)
 			break
 		}
-		_ = share(l, false) // no other program is to bind it
+		_ = tcp.Share(l, false) // no other program is to bind it
 		fresh[address] = newSocket(g, address, l)
 	}
 	if failed == nil {
@@ -79,7 +81,7 @@ func (g *Gateway) bindOverlapping(addresses []string, next *Snapshot) (map[strin
 		errs = append(errs, s.giveBack(g.going(address, next)))
 	}
 	for _, s := range shared {
-		_ = share(s.listener, false) // it stays as it was
+		_ = tcp.Share(s.listener, false) // it stays as it was
 	}
 	return nil, errors.Join(errs...)
 }
@@ -113,7 +115,7 @@ func (g *Gateway) going(address string, next *Snapshot) []*socket {
 // giveBack closes a socket that was bound for nothing. Clients that have connected to it meanwhile are served by the one that
 // had their address before.
 func (s *socket) giveBack(to []*socket) error {
-	_ = quieten(s.listener) // where that cannot be had, a client that connects in the last moment is reset
+	_ = tcp.Quieten(s.listener) // where that cannot be had, a client that connects in the last moment is reset
 	err := s.listener.SetDeadline(time.Now().Add(lateGrace))
 	for err == nil {
 		var raw *net.TCPConn
@@ -136,11 +138,11 @@ func listenTCP(address string, control func(network, address string, c syscall.R
 	if err != nil {
 		return nil, err
 	}
-	tcp, ok := l.(*net.TCPListener)
+	listener, ok := l.(*net.TCPListener)
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("listen on %s: it is a %T", address, l), l.Close())
 	}
-	return tcp, nil
+	return listener, nil
 }
 
 func samePort(a, b string) bool {
@@ -162,7 +164,7 @@ func (g *Gateway) retire(next *Snapshot) {
 		grace := time.Duration(0)
 		if next.overlaps(address) {
 			grace = lateGrace // clients of the new address may be on their way through this one
-			_ = quieten(s.listener)
+			_ = tcp.Quieten(s.listener)
 			g.leaving.Store(s, nil)
 		}
 		closed := make(chan struct{})

@@ -115,8 +115,8 @@ func (c *conn) end(cause metrics.CloseCause) {
 	c.closed.Do(func() {
 		c.abused()
 		c.blame(cause)
-		if tcp, ok := c.Conn.(*net.TCPConn); ok && c.endless.Load() {
-			_ = tcp.SetLinger(0) // as below
+		if socket, ok := c.Conn.(*net.TCPConn); ok && c.endless.Load() {
+			_ = socket.SetLinger(0) // as below
 		}
 		_ = c.Conn.Close() // nothing depends on it
 		if c.socket != nil {
@@ -323,11 +323,11 @@ func (t *connTable) closeAll() (cut int) {
 // clientAddress is by what the connections of one client are counted: its IPv4 address, or the network of 64 bits that an
 // IPv6 subscriber has for himself.
 func clientAddress(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
+	client, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
-	address := tcp.AddrPort().Addr().Unmap().WithZone("")
+	address := client.AddrPort().Addr().Unmap().WithZone("")
 	if address.Is4() || !address.IsValid() {
 		return address
 	}

@@ -23,6 +23,9 @@ type writing struct {
 	below  time.Time // what the connection has; before the first write it has none
 	inside int       // writes that are under way
 
+	accepted atomic.Uint64 // octets that the system took for sending
+	stuck    atomic.Bool   // the connection was closed because the client took nothing
+
 	session atomic.Bool  // the handshake is over: whatever TLS writes unasked is an answer to a client
 	asked   atomic.Int64 // writes under way that the gateway asked TLS for
 	allowed time.Time    // when the client will have all of unaskedBurst again; crypto/tls writes one record at a time
@@ -32,26 +35,33 @@ type writing struct {
 // 8446, section 4.6.3); one more comes with each second. Clients update a key after gigabytes.
 const unaskedBurst = 32
 
-// slack is how much longer than send_timeout, as a part of it, a write may last, so that not every write sets a deadline.
-const slack = 4
-
-// Write implements net.Conn. It fails when the client takes nothing for about send_timeout, also where no deadline was set, and
-// when TLS writes too much that nobody but the client asked for.
+// Write implements net.Conn. It fails, and the connection ends, when the client takes nothing for about send_timeout, also where
+// no deadline was set, and when TLS writes too much that nobody but the client asked for.
 func (c *conn) Write(p []byte) (n int, err error) {
-	if c.unasked(time.Now()) {
+	now := time.Now()
+	if c.unasked(now) {
 		c.end(metrics.ClosedAbuse)
 		return 0, net.ErrClosed
 	}
+	made := progress{began: now}
 	for {
 		c.writes.begin(c)
 		k, err := c.Conn.Write(p[n:])
 		ours := c.writes.ended()
 		n += k
-		if err != nil && k > 0 && ours && errors.Is(err, os.ErrDeadlineExceeded) {
-			continue // it was slow and not stuck
+		c.writes.accepted.Add(uint64(k)) //nolint:gosec // G115: it is no less than 0
+		if err == nil {
+			return n, nil
 		}
-		if err != nil {
-			c.lost.Store(true)
+		if ours && errors.Is(err, os.ErrDeadlineExceeded) {
+			if !made.stuck(time.Now(), c.sendTimeout(), c.taken()) {
+				continue
+			}
+			c.writes.stuck.Store(true)
+		}
+		c.lost.Store(true)
+		if c.writes.stuck.Load() {
+			c.end(metrics.ClosedSendTimeout)
 		}
 		return n, err
 	}
@@ -90,12 +100,13 @@ func (w *writing) ended() (ours bool) {
 	return w.theirs.IsZero() || time.Now().Before(w.theirs)
 }
 
-// apply gives the connection the deadline that holds: theirs or ours, whichever is earlier. It is called with mu held.
+// apply gives the connection the deadline that holds: theirs, or the time of our next look at the client, whichever is earlier.
+// The looks may be up to twice as far apart as they should, so that not every write sets a deadline. It is called with mu held.
 func (w *writing) apply(c *conn) error {
 	d := w.theirs
 	if limit := c.sendTimeout(); limit > 0 {
 		now := time.Now()
-		earliest, latest := now.Add(limit), now.Add(limit+limit/slack)
+		earliest, latest := now.Add(limit/looks), now.Add(2*limit/looks)
 		switch {
 		case !d.IsZero() && d.Before(earliest):
 		case !w.below.Before(earliest) && !w.below.After(latest):

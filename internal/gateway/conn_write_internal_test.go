@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,17 +60,34 @@ func TestAWriteThatSomebodyTakesSlowlyGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		own, client := writer(t)
-		go func() {
-			for range 102 {
+		var reading sync.WaitGroup
+		defer reading.Wait()
+		reading.Go(func() {
+			for {
 				<-time.After(15 * time.Second)
-				_, _ = client.Read(make([]byte, 1))
+				if own.writes.stuck.Load() {
+					return
+				}
+				if _, err := io.ReadFull(client, make([]byte, leastTaken)); err != nil {
+					return
+				}
 			}
-		}()
-		if n, err := own.Write(make([]byte, 100)); n != 100 || err != nil {
-			t.Errorf("%d, %v", n, err)
+		})
+		for i := range 2 {
+			if n, err := own.Write(make([]byte, 8*leastTaken)); n != 8*leastTaken || err != nil { // the deadline of the first does not hold
+				t.Errorf("%d. %d, %v", i, n, err)
+			}
 		}
-		if n, err := own.Write(make([]byte, 2)); n != 2 || err != nil { // the deadline of the first does not hold
-			t.Errorf("then %d, %v", n, err)
+		began := time.Now()
+		n, err := own.Write(make([]byte, 1<<20))
+		if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took < longestPiece*20*time.Second || took > (longestPiece+1)*20*time.Second {
+			t.Errorf("what is endless ends after %v: %d, %v", took, n, err)
+		}
+		if !own.writes.stuck.Load() {
+			t.Error("nobody learns that the client took nothing")
+		}
+		if _, err := own.Conn.Write([]byte("a")); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the connection is still open: %v", err)
 		}
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
 	"sallyport/internal/route"
+	"sallyport/internal/tcp"
 	"sallyport/internal/trust"
 	"sallyport/internal/wire"
 )
@@ -82,7 +83,7 @@ func (s *socket) close(grace time.Duration) error {
 		return nil
 	}
 	least := quietGrace
-	if quieten(s.listener) != nil {
+	if tcp.Quieten(s.listener) != nil {
 		least = noisyGrace
 	}
 	grace = max(grace, least)
@@ -154,6 +155,7 @@ func (s *socket) admit(raw *net.TCPConn) {
 		return
 	}
 	c.metrics.Opened()
+	_ = tcp.LimitUnsent(raw) // where that cannot be had, slow clients get their answers less evenly
 	if l.TLS {
 		go s.handshake(c)
 		return

@@ -85,7 +85,6 @@ func (s server) serveHTTP2(c *conn, inner net.Conn) {
 		MaxReceiveBufferPerStream:     256 << 10,
 		SendPingTimeout:               pingAfter,
 		PingTimeout:                   pingWait,
-		WriteByteTimeout:              c.bounds.SendTimeout,
 		CountError:                    c.mistook,
 	}
 	c.protocol.Store(&protocol{http2: w})
@@ -210,7 +209,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.ended()
 	c.metrics.RequestBegan()
 	x := &exchange{g: h.g, snapshot: snapshot, conn: c, request: r}
-	x.out = newResponse(w, x.sendTimeout(), func() {
+	x.out = newResponse(w, x.sendTimeout(), c.taken, func() {
 		if r.ProtoMajor == 1 {
 			c.blame(metrics.ClosedSendTimeout)
 		}
@@ -395,7 +394,7 @@ func (x *exchange) end() {
 	x.g.streams.remove(&x.stream)
 	x.leaveNothing()
 	x.body.finish()
-	x.out.finish()
+	x.out.finish(x.request.ProtoMajor == 2)
 	x.record.end, x.record.status = time.Now(), x.out.status
 	x.record.bytesIn, x.record.bytesOut = x.body.read.Load(), x.out.written.Load()
 	x.remember() // first: whoever reads the record can ask about it
@@ -520,7 +519,7 @@ func (x *exchange) lastOnConnection() bool {
 	return x.last || x.conn.retiring.Load()
 }
 
-// sendTimeout is how long the client may take to accept a piece of the answer.
+// sendTimeout is how long the client may take nothing of the answer.
 func (x *exchange) sendTimeout() time.Duration { return x.conn.sendTimeout() }
 
 var errCut = errors.New("the exchange was cut")

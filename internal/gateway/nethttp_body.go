@@ -229,13 +229,15 @@ type response struct {
 	begins  func(status int) // called before the head of the answer is written; nil for nothing
 	status  int
 	written atomic.Int64
-	timeout time.Duration // for a piece; 0 for no limit
+	timeout time.Duration // within which the client has to take something; 0 for no limit
 	watch   watchdog
 }
 
-// newResponse watches what is written to w; slow is called before a client that takes nothing is cut.
-func newResponse(w http.ResponseWriter, timeout time.Duration, slow func()) *response {
+// newResponse watches what is written to w. taken is how many octets the client has taken, and slow is called before one that
+// takes nothing is cut.
+func newResponse(w http.ResponseWriter, timeout time.Duration, taken func() uint64, slow func()) *response {
 	out := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+	out.watch.taken = taken
 	out.watch.end = func() {
 		slow()
 		out.interrupt()
@@ -281,10 +283,11 @@ func (w *response) flush() error {
 	return w.control.Flush()
 }
 
-// finish ends watching; net/http has so long to send what it still holds.
-func (w *response) finish() {
+// finish ends watching. What net/http still holds waits for the connection, which has its own bound, and with HTTP/2 for the
+// client's window, which has none.
+func (w *response) finish(http2 bool) {
 	w.watch.close()
-	if w.timeout > 0 && w.status != http.StatusSwitchingProtocols {
-		_ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) // every connection of ours can
+	if http2 && w.timeout > 0 {
+		_ = w.control.SetWriteDeadline(time.Now().Add(longestPiece * w.timeout)) // every connection of ours can
 	}
 }

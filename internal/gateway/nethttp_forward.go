@@ -352,17 +352,23 @@ func (x *exchange) notDelivered() {
 	case x.stream.verdict() != "":
 		x.cut(x.stream.verdict())
 	case x.out.watch.expired():
-		x.cut("the client took longer than send_timeout to receive the answer")
+		x.cut(tookNothing)
 	default:
 		x.left()
 	}
 }
+
+const tookNothing = "the client took nothing of the answer within send_timeout"
 
 // left cuts a response whose reader is gone, or was sent away.
 func (x *exchange) left() {
 	if severed := x.conn.severed.Load(); severed != nil {
 		x.out.status = 0 // nobody got an answer, and it was not the client who left
 		x.cut(*severed)
+		return
+	}
+	if x.conn.writes.stuck.Load() {
+		x.cut(tookNothing)
 		return
 	}
 	x.cut("the client closed the connection")

@@ -130,8 +130,8 @@ func (x *exchange) carry(client, backend io.ReadWriteCloser) {
 		x.record.failure = *x.conn.severed.Load()
 	case stuck.expired():
 		x.record.failure = "the target took longer than send_timeout to receive"
-	case timedOut(first):
-		x.record.failure = "the client took longer than send_timeout to receive"
+	case timedOut(first), x.out.watch.expired(), x.conn.writes.stuck.Load():
+		x.record.failure = tookNothing
 	}
 }
 
@@ -221,13 +221,6 @@ func (t *clientTunnel) Read(p []byte) (int, error) {
 	}
 	t.x.body.read.Add(int64(n))
 	return n, err
-}
-
-func (t *clientTunnel) Write(p []byte) (int, error) {
-	if timeout := t.x.sendTimeout(); timeout > 0 {
-		_ = t.SetWriteDeadline(time.Now().Add(timeout))
-	}
-	return t.Conn.Write(p)
 }
 
 // cutGrace is how long a client has to take the last record of TLS when a tunnel ends. One that takes nothing is cut.

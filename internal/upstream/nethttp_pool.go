@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/tcp"
 	"sallyport/internal/trust"
 )
 
@@ -141,6 +142,9 @@ func (t *Target) openNow(ctx context.Context) (net.Conn, error) {
 	c, err := known.connect(ctx, &net.Dialer{KeepAlive: keepAlive})
 	if err != nil {
 		return nil, &openError{CauseConnect, err}
+	}
+	if socket, ok := c.(*net.TCPConn); ok {
+		_ = tcp.LimitUnsent(socket) // where that cannot be had, writers learn later that a slow target takes something
 	}
 	if t.tls != nil {
 		below := &underTLS{Conn: c}

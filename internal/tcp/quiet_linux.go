@@ -1,4 +1,4 @@
-package gateway
+package tcp
 
 import (
 	"net"
@@ -6,14 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quieten makes the system drop the first packet of every new connection to a listener, without a word: a client that begins
+// Quieten makes the system drop the first packet of every new connection to a listener, without a word: a client that begins
 // to connect in this moment tries again after a second, and finds the socket that has the address then. Connections that
 // have begun are completed and wait to be accepted, so that none is reset when the socket is closed.
-func quieten(l *net.TCPListener) error {
-	raw, err := l.SyscallConn()
-	if err != nil {
-		return err
-	}
+func Quieten(l *net.TCPListener) error {
 	const syn = 0x02 // RFC 9293, section 3.1
 	drop := [4]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // the flags of the TCP header
@@ -22,12 +18,11 @@ func quieten(l *net.TCPListener) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
 	}
 	program := unix.SockFprog{Len: 4, Filter: &drop[0]}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
-	})
+	raw, err := l.SyscallConn()
 	if err != nil {
 		return err
 	}
-	return failed
+	return control(raw, func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+	})
 }

@@ -1,0 +1,38 @@
+package tcp
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// unsent is how much of what was written may wait in a socket that the other end has no room for yet. By itself Linux lets
+// megabytes wait, and a writer learns that there is room again only when a third of them has gone: to a slow client that is a
+// minute without a sign of life, and with HTTP/2 a minute in which one answer stands before all others.
+const unsent = 128 << 10
+
+// LimitUnsent makes a write to a connection wait before much of it is unsent, and return soon after there is room again.
+func LimitUnsent(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent) })
+}
+
+// Acknowledged returns how many octets the other end's system has acknowledged since the connection began (RFC 4898,
+// tcpEStatsAppHCThruOctetsAcked). It acknowledges no more than its buffer holds until the program reads.
+func Acknowledged(c *net.TCPConn) (octets uint64, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	err = control(raw, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			octets = info.Bytes_acked
+		}
+		return err
+	})
+	return octets, err
+}
