@@ -42,7 +42,7 @@ func TestLittleIsUnsentOnALimitedConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if waiting := uint64(little) - acknowledged; waiting > 1<<20 || little >= much {
+	if waiting := uint64(little) - acknowledged; waiting > 2<<20 || little >= much {
 		t.Errorf("%d octets wait, of %d; without the limit %d fit", waiting, little, much)
 	}
 }
