@@ -20,8 +20,7 @@ import (
 // goroutine of its own, which may outlive the handler.
 type requestBody struct {
 	source    io.ReadCloser
-	invite    func(begin bool) // called around the first read; nil where reading invites nobody
-	violation func() error     // what package wire found in the body, nil for nothing: net/http does not pass on all of it
+	violation func() error // what package wire found in the body, nil for nothing: net/http does not pass on all of it
 	read      atomic.Int64
 	watch     watchdog // a read of the target's
 	leaving   watchdog // the reading of what nobody wanted
@@ -68,15 +67,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	began := time.Now()
-	invite := b.invite
-	if invite != nil {
-		b.invite = nil
-		invite(true)
-	}
 	n, err := b.source.Read(p)
-	if invite != nil {
-		invite(false)
-	}
 	b.watch.stop()
 	return b.took(n, err, time.Since(began))
 }
@@ -183,27 +174,23 @@ func (b *requestBody) Close() error {
 }
 
 // leftOver bounds what is read of a body that nobody wanted, and for how long, so that its connection can have another
-// request.
+// request. The answer waits for it, so the time is what a refusal may take for a client that is still sending.
 const (
 	leftOver     = 256 << 10
-	leftOverTime = 2 * time.Second
+	leftOverTime = 500 * time.Millisecond
 )
 
-// drain reads what is left of the body, within bounds, and reports whether that was all. net/http would do it after the
-// handler, and then collide with itself.
+// drain reads what is left of a body that nobody else reads, within bounds, and reports whether that was all. Nothing is read
+// after it.
 func (b *requestBody) drain() bool {
-	b.mu.Lock()
-	hopeless := b.closed || b.err != nil && !b.eof
-	eof := b.eof
-	b.closed = true // for everybody else
-	b.mu.Unlock()
-	if eof || hopeless {
-		return eof
-	}
-	b.leaving.start(leftOverTime) // not watch, which the transport's last read may still stop
-	defer b.leaving.stop()
+	b.leaving.start(leftOverTime)
 	n, err := io.CopyN(io.Discard, b.source, leftOver)
-	return err != nil && errors.Is(err, io.EOF) && n < leftOver
+	b.leaving.stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.eof = errors.Is(err, io.EOF) && n < leftOver && !b.leaving.expired() // it ends every later read, too
+	return b.eof
 }
 
 // finish ends reading. After it nothing here touches the connection, which may have its next request.

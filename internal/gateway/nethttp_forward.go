@@ -242,8 +242,7 @@ func (x *exchange) relay(reply *upstream.Reply, rpc bool) {
 	}
 	x.sayLength(h, response)
 	h.Set("X-Request-ID", x.record.id)
-	unread := x.request.ProtoMajor == 1 && x.request.ContentLength != 0 && !x.body.complete()
-	if x.lastOnConnection() || unread { // what is left of the body may not be ours to read any more
+	if x.lastOnConnection() || x.unread() { // what is left of the body may not be ours to read any more
 		h.Set("Connection", "close")
 	}
 	cleanTrailer(response.Trailer)
