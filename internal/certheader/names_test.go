@@ -160,6 +160,39 @@ func TestSomeNamesAreInTheFamilyOnlyAsTheyAre(t *testing.T) {
 	}
 }
 
+// Every entry of the list is a statement of its own about what may follow: the names above have most of them only as far as
+// another entry, or a hyphen, would do as well.
+func TestEachFamilyEndsWhereItsEntrySays(t *testing.T) {
+	t.Parallel()
+	check := func(stem, end string, want bool) {
+		for _, prefix := range []string{"", "X-"} {
+			for how, spelling := range spellings(prefix + stem + end) {
+				if certheader.Identity(spelling) != want {
+					t.Errorf("Identity(%q) (%s) = %t, want %t", spelling, how, !want, want)
+				}
+			}
+		}
+	}
+	for _, stem := range naiveFamilies.open {
+		for _, end := range []string{"", "-number", "x", "7"} {
+			check(stem, end, true)
+		}
+		check(stem[:len(stem)-1], "", naiveIdentity(stem[:len(stem)-1])) // one octet less is another name
+	}
+	for _, stem := range naiveFamilies.words {
+		check(stem, "", true)
+		check(stem, "-number", true)
+		if !slices.ContainsFunc(naiveFamilies.open, func(open string) bool { return strings.HasPrefix(stem+"zz", open) }) {
+			check(stem, "zz", false)
+		}
+	}
+	for _, stem := range naiveFamilies.exact {
+		check(stem, "", true)
+		check(stem, "-number", false)
+		check(stem, "zz", false)
+	}
+}
+
 func TestNamesOfNormalTrafficAreNotInTheFamily(t *testing.T) {
 	t.Parallel()
 	for _, name := range otherNames {

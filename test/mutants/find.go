@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strings"
 )
 
 // finder looks for the refusals of a unit and collects mutants without them.
@@ -16,7 +17,8 @@ import (
 //   - what a predicate answers is changed both ways: whether true or false refuses is its callers' affair;
 //   - a statement that refuses, and an assignment of something that may refuse, is left out;
 //   - a flag is the other way round, and so is each operand of what it is calculated from;
-//   - a value of a switch that decides, and an element of a list of the package, is left out.
+//   - a value of a switch that decides, and an element of a list of the package, is left out;
+//   - an element that ends with an asterisk or an equals sign, which say what may follow, loses it.
 type finder struct {
 	unit       *unit
 	target     target
@@ -198,8 +200,22 @@ func (f *finder) table(d *ast.GenDecl) {
 			}
 		}
 		f.wrap(list, "mutantWithout("+itoa(first)+", ", ")")
+		for _, element := range list.Elts {
+			f.shorten(element)
+		}
 		return true
 	})
+}
+
+// shorten takes the sign at the end of a pattern away.
+func (f *finder) shorten(element ast.Expr) {
+	text, ok := element.(*ast.BasicLit)
+	if !ok || !strings.HasSuffix(text.Value, `*"`) && !strings.HasSuffix(text.Value, `="`) {
+		return
+	}
+	if id := f.add(text, text.Value[:len(text.Value)-2]+`"`); id != 0 {
+		f.wrap(text, "mutantShorter("+itoa(id)+", ", ")")
+	}
 }
 
 func isKeyed(e ast.Expr) bool {

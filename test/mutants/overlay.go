@@ -86,7 +86,17 @@ func mutantWithout[T any](first int, list []T) []T {
 	return list
 }
 
-var _ = mutantWithout[int]
+func mutantShorter(n int, text string) string {
+	if mutant(n) {
+		return text[:len(text)-1]
+	}
+	return text
+}
+
+var (
+	_ = mutantWithout[int]
+	_ = mutantShorter
+)
 `
 
 // writeOverlay writes the files of a mutated package into a folder and returns the name of the overlay, for go build.
