@@ -85,9 +85,14 @@ func (w *witness) adviseMissing(o *Outcome) {
 		w.change("The handshake never asks: set client_auth to optional or required in the TLS profile %q of the listener %q.", w.out.Profile, w.out.Listener)
 		return
 	}
+	if w.out.NotSent != "" {
+		w.change("Have the certificate issued anew for another key. Over TLS 1.3 no client sends this one: %s.", w.out.NotSent)
+		return
+	}
 	set, _ := w.trustInEffect(o)
 	if names := storesOf(set); names != "" {
-		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none.", names)
+		w.change("The caller has to present a certificate that the trust store %s accepts, and its key. Clients that find none among the announced issuers send none, "+
+			"and so do clients whose key is not %s.", names, goodKeys)
 		return
 	}
 	w.adviseTrust()

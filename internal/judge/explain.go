@@ -40,6 +40,9 @@ type Explanation struct {
 	Rules string `json:"rules_at,omitempty"`
 	// Caller is the subject that the backend is told, "" for an anonymous caller.
 	Caller string `json:"caller,omitempty"`
+	// NotSent says why no client would send the certificate of the question, which was therefore judged without one; "" where
+	// clients do, and where nobody asks them.
+	NotSent string `json:"not_sent,omitempty"`
 	// Presented is what the caller presented, leaf first. Nothing of it need be true.
 	Presented []Certificate `json:"presented,omitempty"`
 	// Path is the certification path that was accepted, leaf first, by the trust store Store.
@@ -119,8 +122,8 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 		return w.conclude(named, nil), nil
 	}
 	v.TLSVersion = tls.VersionTLS13
-	if l.ProfileFor(v.ServerName).Asks() {
-		v.Evidence = NewEvidence(q.Presented, true)
+	if p := l.ProfileFor(v.ServerName); p.Asks() {
+		v.Evidence = NewEvidence(w.sent(q.Presented, p), true)
 	} else if len(q.Presented) > 0 {
 		w.trace.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
 	}

@@ -236,7 +236,7 @@ func (p *pki) kinds(tb testing.TB) map[decision.Reason]*testpki.Entity {
 		decision.CertificateExpired:     p.issuing.Leaf(tb, testpki.Options{NotAfter: now().Add(-time.Hour)}),
 		decision.CertificateNotYetValid: p.issuing.Leaf(tb, testpki.Options{NotBefore: now().Add(time.Hour)}),
 		decision.CertificatePurpose:     p.issuing.Leaf(tb, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}),
-		decision.CertificateWeak:        p.issuing.Leaf(tb, testpki.Options{Key: testpki.P224}),
+		decision.CertificateWeak:        p.issuing.Leaf(tb, testpki.Options{Key: testpki.RSA1024}),
 		decision.CertificateChain:       narrow.Intermediate(tb, testpki.Options{CommonName: "Too deep"}).Leaf(tb, testpki.Options{}),
 		decision.CertificateMalformed: p.issuing.Leaf(tb, testpki.Options{
 			Extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: control}},
