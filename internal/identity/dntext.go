@@ -267,8 +267,19 @@ func (sc *scanner) escape(b *strings.Builder) error {
 // quote quotes a text for an error or an explanation, shortened when it is long.
 func quote(s string) string { return quoteWith(strconv.Quote, s) }
 
-// quoteASCII is quote with everything beyond ASCII escaped, so that lookalikes are seen.
-func quoteASCII(s string) string { return quoteWith(strconv.QuoteToASCII, s) }
+// QuoteBeside quotes a text that is shown beside another one. Where it has characters beyond ASCII that the other has not,
+// they are escaped: names that look alike are not to be shown as one.
+func QuoteBeside(text, other string) string { return quoterBeside(text, other)(text) }
+
+// quoteBeside is QuoteBeside, shortened when it is long.
+func quoteBeside(text, other string) string { return quoteWith(quoterBeside(text, other), text) }
+
+func quoterBeside(text, other string) func(string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf && !strings.ContainsRune(other, r) }) {
+		return strconv.QuoteToASCII
+	}
+	return strconv.Quote
+}
 
 // quoteWith shortens more where quoting makes the text longer.
 func quoteWith(quote func(string) string, s string) string {

@@ -30,7 +30,8 @@ func (p *Pattern) NearestMiss(dn *DN) string {
 	case Ant: // a text has no parts to compare
 	}
 	if len(findings) == 0 {
-		findings = []string{fmt.Sprintf("expected %s, presented %s", quote(p.text), quote(dn.String()))}
+		expected, presented := p.text, dn.String()
+		findings = []string{fmt.Sprintf("expected %s, presented %s", quoteBeside(expected, presented), quoteBeside(presented, expected))}
 	}
 	return shorten(strings.Join(findings, "; "), maxMissBytes)
 }
@@ -82,7 +83,7 @@ func (p *Pattern) missRDN(dn *DN) []string {
 			a := &dn.attributes[i]
 			if !named[a.oid] {
 				findings = append(findings, fmt.Sprintf(`%s=%s presented, but the pattern does not name %s and does not end in ",*"`,
-					typeName(a.oid), describeValue(a, nil), typeName(a.oid)))
+					typeName(a.oid), describeValue(a, a.text), typeName(a.oid)))
 				named[a.oid] = true // once is enough
 			}
 		}
@@ -114,13 +115,18 @@ func describePresented(g *attributeGroup, dn *DN) string {
 // miss says how the attributes of the group's type differ.
 func (g *attributeGroup) miss(dn *DN) string {
 	var expected, presented []string
+	var wanted, there strings.Builder // the texts of each side
 	for i := range g.values {
-		expected = append(expected, g.values[i].describe())
+		wanted.WriteString(g.values[i].glob.text())
 	}
 	for i := range dn.attributes {
-		if dn.attributes[i].oid == g.oid {
-			presented = append(presented, describeValue(&dn.attributes[i], g.values))
+		if a := &dn.attributes[i]; a.oid == g.oid {
+			there.WriteString(a.text)
+			presented = append(presented, describeValue(a, wanted.String()))
 		}
+	}
+	for i := range g.values {
+		expected = append(expected, g.values[i].describe(there.String()))
 	}
 	text := typeName(g.oid) + " expected " + strings.Join(expected, " and ")
 	switch {
@@ -142,11 +148,7 @@ func (p *Pattern) missExact(dn *DN) []string {
 			continue
 		}
 		expected, presented := render(want[i], canonicalStyle), render(got[i], canonicalStyle)
-		quoted := quote(presented)
-		if isASCII(expected) && !isASCII(presented) {
-			quoted = quoteASCII(presented)
-		}
-		return []string{fmt.Sprintf("RDN %d expected %s, presented %s", i+1, quote(expected), quoted)}
+		return []string{fmt.Sprintf("RDN %d expected %s, presented %s", i+1, quoteBeside(expected, presented), quoteBeside(presented, expected))}
 	}
 	return []string{fmt.Sprintf("expected %d RDNs, presented %d", len(want), len(got))}
 }

@@ -3,7 +3,6 @@ package identity
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -126,12 +125,12 @@ func (g *Glob) matchPrepared(s string) bool {
 	return len(s) > len(last) && strings.HasSuffix(s, last)
 }
 
-// describe is the pattern as an explanation shows it.
-func (g *Glob) describe() string {
+// text is the pattern as an explanation shows it.
+func (g *Glob) text() string {
 	if literal, ok := g.Literal(); ok {
-		return quote(literal)
+		return literal
 	}
-	return quote(g.String())
+	return g.String()
 }
 
 // valueGlob is the glob of a pattern's attribute, or the DER of a value that is not text.
@@ -169,24 +168,20 @@ func (v *valueGlob) match(a *attribute) bool {
 	return v.glob.matchPrepared(a.prepared)
 }
 
-func (v *valueGlob) describe() string {
+// describe shows what was expected, beside the texts that were presented.
+func (v *valueGlob) describe(presented string) string {
 	if v.der != "" {
 		return fmt.Sprintf("#%x", shortenBytes(v.der))
 	}
-	return v.glob.describe()
+	return quoteBeside(v.glob.text(), presented)
 }
 
 func shortenBytes(s string) string { return s[:min(len(s), quotedErrorBytes/2)] }
 
-// describeValue is an attribute's value as an explanation shows it. Where ASCII was expected and something else was
-// presented, lookalikes are made visible.
-func describeValue(a *attribute, expected []valueGlob) string {
+// describeValue is an attribute's value as an explanation shows it, beside the texts that were expected.
+func describeValue(a *attribute, expected string) string {
 	if a.opaque {
 		return fmt.Sprintf("#%x", shortenBytes(a.der))
 	}
-	ascii := slices.ContainsFunc(expected, func(v valueGlob) bool { return isASCII(v.describe()) })
-	if ascii && !isASCII(a.text) {
-		return quoteASCII(a.text)
-	}
-	return quote(a.text)
+	return quoteBeside(a.text, expected)
 }

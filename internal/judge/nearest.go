@@ -20,7 +20,8 @@ type Miss struct {
 	// Failed says of each field that does not hold what it expected and what was presented.
 	Failed []string `json:"failed"`
 
-	near int // per thousand
+	near  int  // per thousand
+	names bool // the certificate has several common names, of which none counts
 }
 
 // How many entries of a list are compared to find the nearest: while a request waits for its refusal, and for explain.
@@ -61,6 +62,9 @@ type field struct {
 	dnOf      func(*identity.Identity) *identity.DN
 }
 
+// commonName is the field of an entry that wants a certificate with exactly one.
+const commonName = "common_name"
+
 // fieldsOf takes an entry apart.
 func fieldsOf(m *config.Matcher) []field {
 	var fields []field
@@ -93,7 +97,7 @@ func fieldsOf(m *config.Matcher) []field {
 		fields[len(fields)-1].dn, fields[len(fields)-1].dnOf = p.Issuer, (*identity.Identity).Issuer
 	}
 	if p.CommonName != nil {
-		add("common_name", m.CommonName, config.Matcher{Parsed: config.MatcherPatterns{CommonName: p.CommonName}}, presentedCommonNames)
+		add(commonName, m.CommonName, config.Matcher{Parsed: config.MatcherPatterns{CommonName: p.CommonName}}, presentedCommonNames)
 	}
 	if p.Serial != nil {
 		add("serial", m.Serial, config.Matcher{Parsed: config.MatcherPatterns{Serial: p.Serial}}, func(id *identity.Identity) []string { return []string{id.Serial().String()} })
@@ -130,13 +134,18 @@ func presentedIPs(id *identity.Identity) []string {
 	return texts
 }
 
-// several shows the first of many names.
-func several(names []string) string {
+// several shows the first of many names, each beside what was expected.
+func several(names []string, expected string) string {
 	const most = 5
-	if len(names) > most {
-		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	var texts []string
+	for _, name := range names[:min(len(names), most)] {
+		texts = append(texts, identity.QuoteBeside(name, expected))
 	}
-	return strings.Join(names, ", ")
+	text := strings.Join(texts, ", ")
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return text
 }
 
 // What a field counts for, per thousand: one that holds, and one that differs in case, blanks and the like alone. Of a DN
@@ -203,15 +212,20 @@ func alike(a, b string) bool {
 func (l *matchList) miss(i int, id *identity.Identity, near int) Miss {
 	out := Miss{Entry: l.describe(i), near: near, Failed: []string{}}
 	for _, f := range fieldsOf(&l.entries[i]) {
-		switch presented := several(f.presented(id)); {
+		switch presented := f.presented(id); {
 		case l.matches(&f.alone, id):
 			out.Matched = append(out.Matched, f.name)
 		case f.dn != nil:
 			out.Failed = append(out.Failed, f.name+" "+f.expected+": "+f.dn.NearestMiss(f.dnOf(id)))
-		case presented == "":
+		case len(presented) == 0:
 			out.Failed = append(out.Failed, fmt.Sprintf("%s expected %q, none presented", f.name, f.expected))
 		default:
-			out.Failed = append(out.Failed, fmt.Sprintf("%s expected %q, presented %q", f.name, f.expected, presented))
+			only := ""
+			if f.name == commonName && len(presented) > 1 {
+				only, out.names = " alone", true
+			}
+			out.Failed = append(out.Failed, fmt.Sprintf("%s expected %s%s, presented %s", f.name,
+				identity.QuoteBeside(f.expected, strings.Join(presented, "")), only, several(presented, f.expected)))
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package judge_test
 
 import (
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"strings"
 	"testing"
@@ -82,6 +83,11 @@ func TestAMissSaysFieldByFieldWhatWasExpectedAndPresented(t *testing.T) {
 	p := newPKI(t)
 	zero := strings.Repeat("0", 63) + "1"
 	many := p.ca.Leaf(t, testpki.Options{CommonName: "many", Hosts: []string{"a.test", "b.test", "c.test", "d.test", "e.test", "f.test", "g.test"}})
+	latin := p.ca.Leaf(t, testpki.Options{CommonName: "alice"})
+	cyrillic := p.ca.Leaf(t, testpki.Options{CommonName: "\u0430lice"})
+	twice := p.ca.Leaf(t, testpki.Options{Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
+		{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "a"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "b"},
+	}}})
 	for _, c := range []struct {
 		who     *testpki.Entity
 		entry   string
@@ -102,7 +108,13 @@ func TestAMissSaysFieldByFieldWhatWasExpectedAndPresented(t *testing.T) {
 		{p.partner, "san_email: x@y.test", nil, []string{`san_email expected "x@y.test", presented "ops@acme.test"`}},
 		{p.partner, "san_ip: 192.0.2.8", nil, []string{`san_ip expected "192.0.2.8", presented "192.0.2.7"`}},
 		{p.villain, "san_ip: 192.0.2.8", nil, []string{`san_ip expected "192.0.2.8", none presented`}},
-		{many, "san_dns: x.test", nil, []string{`san_dns expected "x.test", presented "a.test, b.test, c.test, d.test, e.test and 2 more"`}},
+		{many, "san_dns: x.test", nil, []string{`san_dns expected "x.test", presented "a.test", "b.test", "c.test", "d.test", "e.test" and 2 more`}},
+		{p.partner, "common_name: '\u0430lice'", nil, []string{`common_name expected "\u0430lice", presented "orders"`}},
+		{cyrillic, "common_name: alice", nil, []string{`common_name expected "alice", presented "\u0430lice"`}},
+		{cyrillic, "subject: CN=alice, match: ant", nil, []string{`subject CN=alice: expected "CN=alice", presented "CN=\u0430lice"`}},
+		{cyrillic, "subject: CN=alice", nil, []string{`subject CN=alice: CN expected "alice", presented "\u0430lice"`}},
+		{latin, "subject: 'CN=\u0430lice'", nil, []string{"subject CN=\u0430lice: CN expected \"\\u0430lice\", presented \"alice\""}},
+		{twice, "common_name: a", nil, []string{`common_name expected "a" alone, presented "a", "b"`}},
 		{p.partner, "common_name: orders, serial: '1f2f', san_dns: a.acme.test", []string{"common_name", "san_dns"}, []string{"serial expected"}},
 	} {
 		e := nearest(t, p, c.who, c.entry)
@@ -119,6 +131,7 @@ func TestAMissSaysFieldByFieldWhatWasExpectedAndPresented(t *testing.T) {
 			}
 		}
 	}
+	advises(t, nearest(t, p, twice, "common_name: a"), "{common_name: a} is for certificates with one common name", "name its subject instead", "not correct the entry")
 	if e := nearest(t, p, p.partner, "common_name: orders, serial: '1f2f', san_dns: a.acme.test"); !strings.HasPrefix(e.Nearest[0].String(), "common_name and san_dns matched; serial expected") {
 		t.Errorf("%s", &e.Nearest[0])
 	}
