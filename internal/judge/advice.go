@@ -28,7 +28,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificateWeak:
 		w.change("Have %q issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken.Subject)
 	case decision.CertificateChain:
-		w.change("The caller has to send its intermediates, each once, and nothing else; see the detail for the element that broke the path. sallyport cert verify tries a chain without the gateway.")
+		w.adviseChain()
 	case decision.CertificateNotAllowed:
 		w.adviseNotAllowed(o)
 	case decision.CertificateDenied:
@@ -131,9 +131,14 @@ func (w *witness) adviseUntrusted(o *Outcome) {
 	set, _ := w.trustInEffect(o)
 	last, names := &w.broken, storesOf(set)
 	switch {
-	case w.request.Now.After(last.NotAfter), w.request.Now.Before(last.NotBefore):
+	case w.request.Now.Before(last.NotBefore):
+		w.change("%q is valid from %s on: wait, or look at the clocks of the gateway and of the CA. If it is no anchor of the trust store %s, the caller needs another certificate.",
+			last.Subject, date(last.NotBefore), names)
+	case w.request.Now.After(last.NotAfter):
 		w.change("%q is valid from %s through %s only: to trust it would not help. If it is an anchor, add its successor to the trust store %s; otherwise the caller needs another certificate.",
 			last.Subject, date(last.NotBefore), date(last.NotAfter), names)
+	case len(w.namesakes) > 0:
+		w.adviseNamesakes(last)
 	case last.Issuer == last.Subject && w.brokeAtTheLeaf():
 		w.change("If this very certificate is to be accepted, add it as an anchor with pin: true to the trust store %s; sha256 %s has to be what the partner told you.", names, last.SHA256)
 	case last.Issuer == last.Subject:
@@ -162,7 +167,12 @@ func (w *witness) adviseNotAllowed(o *Outcome) {
 		w.change("If this caller may call the API, add %s, or a pattern for its names, to the list that the API inherits%s, or give the API allow: [inherit, %s].",
 			entry, inBrackets(place(allow.at[0])), entry)
 	}
-	if len(w.out.Nearest) > 0 && w.out.Nearest[0].near > 0 {
+	switch {
+	case len(w.out.Nearest) == 0:
+	case w.out.Nearest[0].names:
+		w.change("%s is for certificates with one common name, and this one has several, of which none counts: name its subject instead, or have it issued anew with one.",
+			w.out.Nearest[0].Entry)
+	case w.out.Nearest[0].near > 0:
 		w.change("If it was meant to match %s, correct the entry or have the certificate issued anew.", w.out.Nearest[0].Entry)
 	}
 }

@@ -182,6 +182,9 @@ type witness struct {
 	trace   *decision.Trace
 	out     *Explanation
 	broken  Certificate // what out.Broken points to; zero for none
+
+	flaw      trust.Flaw          // of the path
+	namesakes []*x509.Certificate // the anchors that have the name of the issuer of what broke the path, and did not sign it
 }
 
 // overTLS decides about a request over TLS; pretend says that its handshake was not, and would have to be passed.
@@ -266,8 +269,9 @@ func (w *witness) validated(o *Outcome) {
 	verdict := set.Explain(w.request.Evidence.chain, w.request.Now, &decision.Trace{}) // its checks are in the trace
 	w.out.Store = verdict.Store
 	if !verdict.Accepted() {
+		w.flaw = verdict.Flaw
 		if verdict.Broken != nil {
-			w.broken = certificateOf(verdict.Broken)
+			w.broken, w.namesakes = certificateOf(verdict.Broken), set.Namesakes(verdict.Broken)
 			w.out.Broken = &w.broken
 		}
 		return

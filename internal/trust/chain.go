@@ -59,9 +59,10 @@ func NewChain(presented []*x509.Certificate) *Chain {
 		size += len(cert.Raw)
 	}
 	digest.Sum(c.id[:0])
-	if excess := excess(presented, size); excess != "" {
+	if excess, flaw := excess(presented, size); excess != "" {
 		c.certs = []*x509.Certificate{presented[0]}
 		c.refuse(decision.CertificateChain, excess)
+		c.refusal.Flaw = flaw
 		return c
 	}
 	for _, cert := range presented {
@@ -80,17 +81,17 @@ func (c *Chain) refuse(reason decision.Reason, detail string) {
 }
 
 // excess says which limit the certificates break; empty when none.
-func excess(presented []*x509.Certificate, size int) string {
+func excess(presented []*x509.Certificate, size int) (string, Flaw) {
 	if len(presented) > MaxChainCertificates {
-		return fmt.Sprintf("%d certificates presented, at most %d are looked at", len(presented), MaxChainCertificates)
+		return fmt.Sprintf("%d certificates presented, at most %d are looked at", len(presented), MaxChainCertificates), FlawExcess
 	}
 	if size > MaxChainBytes {
-		return fmt.Sprintf("%d bytes of certificates presented, at most %d are looked at", size, MaxChainBytes)
+		return fmt.Sprintf("%d bytes of certificates presented, at most %d are looked at", size, MaxChainBytes), FlawExcess
 	}
 	candidates := 0
 	for i, child := range presented {
 		if slowness := slowness(child); slowness != "" {
-			return name(child) + " " + slowness
+			return name(child) + " " + slowness, FlawSlow
 		}
 		for j, parent := range presented {
 			if i != j && bytes.Equal(child.RawIssuer, parent.RawSubject) {
@@ -99,9 +100,9 @@ func excess(presented []*x509.Certificate, size int) string {
 		}
 	}
 	if candidates > maxIssuerCandidates {
-		return fmt.Sprintf("%d ways to order the presented certificates by name, at most %d are looked at", candidates, maxIssuerCandidates)
+		return fmt.Sprintf("%d ways to order the presented certificates by name, at most %d are looked at", candidates, maxIssuerCandidates), FlawExcess
 	}
-	return ""
+	return "", FlawOther
 }
 
 // Kept is a chain for whoever keeps it longer than its connection. It has the bytes of the certificates alone, because what

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"time"
 
@@ -52,23 +53,27 @@ func (in *inquiry) pathFault(s *Store, path []*x509.Certificate) *fault {
 func formFault(path []*x509.Certificate) *fault {
 	for i, cert := range path {
 		if len(cert.UnhandledCriticalExtensions) > 0 {
-			return faultf(cert, decision.CertificateChain, "%s has the critical extension %s, which is not understood", name(cert), cert.UnhandledCriticalExtensions[0])
+			return faultf(cert, decision.CertificateChain, "%s has the critical extension %s, which is not understood", name(cert), cert.UnhandledCriticalExtensions[0]).as(FlawExtension)
 		}
 		if i == 0 {
 			continue
 		}
 		if !mayIssue(cert) {
-			return faultf(cert, decision.CertificateChain, "%s may not issue certificates, as it did %s", name(cert), name(path[i-1]))
+			return faultf(cert, decision.CertificateChain, "%s may not issue certificates, as it did %s", name(cert), name(path[i-1])).as(FlawNoIssuer)
 		}
 		if cert.BasicConstraintsValid && cert.MaxPathLen >= 0 && i-1 > cert.MaxPathLen {
-			return faultf(cert, decision.CertificateChain, "%s allows %d intermediates below it, there are %d", name(cert), cert.MaxPathLen, i-1)
+			return faultf(cert, decision.CertificateChain, "%s allows %d intermediates below it, there are %d", name(cert), cert.MaxPathLen, i-1).as(FlawPathLen)
 		}
 	}
 	if signatureFault(path) != nil {
 		return nil // x509 would stumble over the signature; strength is judged next
 	}
 	if err := verifyTimeless(path); err != nil {
-		return faultf(path[0], decision.CertificateChain, "%s: %v", name(path[0]), err)
+		f := faultf(path[0], decision.CertificateChain, "%s: %v", name(path[0]), err)
+		if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.CANotAuthorizedForThisName {
+			return f.as(FlawNames)
+		}
+		return f
 	}
 	return nil
 }
@@ -100,7 +105,7 @@ func verifyTimeless(path []*x509.Certificate) error {
 func (in *inquiry) unanchored(s *Store, t *trails) *fault {
 	certs, o := in.chain.certs, in.chain.outline()
 	if t.strays >= maxStrays {
-		return faultf(certs[0], decision.CertificateChain, "%d of the presented certificates were not signed by the issuer that they name, more are not looked at", t.strays)
+		return faultf(certs[0], decision.CertificateChain, "%d of the presented certificates were not signed by the issuer that they name, more are not looked at", t.strays).as(FlawStrays)
 	}
 	seen := []int{0}
 	for top := 0; top >= 0; {
@@ -117,7 +122,7 @@ func (in *inquiry) unanchored(s *Store, t *trails) *fault {
 	last := certs[at]
 	for _, parent := range o.parents[at] {
 		if at != 0 && t.reached[parent] && !mayIssue(certs[parent]) {
-			return faultf(certs[parent], decision.CertificateChain, "%s may not issue certificates, as it seems to have %s", name(certs[parent]), name(last))
+			return faultf(certs[parent], decision.CertificateChain, "%s may not issue certificates, as it seems to have %s", name(certs[parent]), name(last)).as(FlawNoIssuer)
 		}
 	}
 	switch n := len(s.bySubject[string(last.RawIssuer)]); {

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -143,6 +144,20 @@ func (s *Set) Explain(c *Chain, now time.Time, t *decision.Trace) *Verdict {
 	}
 	v, _ := s.judge(c, now, t)
 	return v
+}
+
+// Namesakes returns the anchors that have the name of a certificate's issuer although another key signed it: the CA changed
+// its key, or somebody used its name. Of many of one name it looks at so many as validation does. It is for explanations.
+func (s *Set) Namesakes(cert *x509.Certificate) []*x509.Certificate {
+	var found []*x509.Certificate
+	for _, store := range s.Stores() {
+		for _, a := range store.namesakes(cert) {
+			if slowness(a.cert) == "" && !signed(cert, a.cert) && !slices.ContainsFunc(found, a.cert.Equal) {
+				found = append(found, a.cert)
+			}
+		}
+	}
+	return found
 }
 
 // shortcut returns the verdict where there is nothing to validate, else nil.

@@ -57,6 +57,22 @@ func (p Purpose) usage() x509.ExtKeyUsage {
 	return x509.ExtKeyUsageClientAuth
 }
 
+// Flaw is a fault that shares its reason with others but not its remedy.
+type Flaw uint8
+
+// The flaws. The first stands for all that have a reason of their own, too.
+const (
+	FlawOther     Flaw = iota
+	FlawExcess         // more was presented than is looked at
+	FlawSlow           // a presented key is too slow to calculate with
+	FlawStrays         // too much was presented that the issuer of its name did not sign
+	FlawDepth          // there are more intermediates than the store allows
+	FlawPathLen        // there are more intermediates than a CA on the path allows
+	FlawNoIssuer       // what issued a certificate may not issue any
+	FlawNames          // a CA on the path may not certify the names
+	FlawExtension      // a critical extension is not understood
+)
+
 // Verdict is what a set says about a chain. Verdicts are shared between callers: nobody changes one. The zero value
 // refuses.
 type Verdict struct {
@@ -78,6 +94,8 @@ type Verdict struct {
 	// Broken is the certificate that broke the path, presented or an anchor; nil when accepted, when there is nothing to
 	// validate, and always for Verify.
 	Broken *x509.Certificate
+	// Flaw says which of the faults that share a reason it was; FlawOther when accepted.
+	Flaw Flaw
 	// Until is the first moment at which the verdict may be another one. It may be used before, not at, that time;
 	// zero means for as long as the set is.
 	Until time.Time

@@ -33,7 +33,14 @@ type finding struct {
 type fault struct {
 	cert   *x509.Certificate // the element that broke the path
 	reason decision.Reason
+	flaw   Flaw
 	detail string
+}
+
+// as returns the fault with its flaw.
+func (f *fault) as(flaw Flaw) *fault {
+	f.flaw = flaw
+	return f
 }
 
 // faultf makes a fault about a certificate; the detail names it.
@@ -73,7 +80,7 @@ func (f *finding) record(t *decision.Trace, store string) {
 // verdict makes the finding of a store a verdict.
 func (f *finding) verdict(store string, w window) *Verdict {
 	if f.fault != nil {
-		return &Verdict{Reason: f.fault.reason, Detail: f.fault.detail, Store: store, Until: w.until}
+		return &Verdict{Reason: f.fault.reason, Detail: f.fault.detail, Flaw: f.fault.flaw, Store: store, Until: w.until}
 	}
 	anchor := f.pin
 	if anchor == nil {
@@ -218,7 +225,7 @@ func depthFault(s *Store, path []*x509.Certificate) *fault {
 	if depth(path) <= s.maxDepth {
 		return nil
 	}
-	return faultf(path[0], decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth)
+	return faultf(path[0], decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth).as(FlawDepth)
 }
 
 // usageFault finds the certificate of a path that states extended key usages without the one asked for. Usages nest
