@@ -1,12 +1,15 @@
 package gateway_test
 
 import (
+	"bufio"
 	"crypto/x509"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"sallyport/internal/decision"
 	"sallyport/internal/judge"
 	"sallyport/internal/testpki"
 )
@@ -147,5 +150,82 @@ credentials:
 	}
 	if e := s.explain(judge.Question{URL: "https://localhost/open/?x#fragment", Listener: "public"}); e.Decision != "allow" {
 		t.Errorf("with a fragment: %+v", e)
+	}
+}
+
+// rawPlain is raw without TLS.
+func (s *site) rawPlain(listener, request string) answer {
+	s.t.Helper()
+	conn := s.plain(listener)
+	defer conn.Close()
+	if _, err := io.WriteString(conn, request); err != nil {
+		return answer{err: err}
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer response.Body.Close()
+	return readAnswer(s.t, response)
+}
+
+func TestExplainKnowsTheLimitOfTheTarget(t *testing.T) {
+	t.Parallel()
+	const limited = `
+listeners:
+  - {name: public, address: "127.0.0.1:0", limits: LIMITS, tls: {credentials: [server], client_auth: optional, profiles: [{server_names: [strict.example.test], client_auth: required}], trust: [partners]}}
+  - {name: plain, address: "127.0.0.2:0", limits: LIMITS}
+credentials: [{name: server, certificate: {file: server.pem}, private_key: {file: server.key}}]
+trust_stores: [{name: partners, anchors: [{file: ca.pem}]}]
+upstreams: [{name: echo, targets: ["http://BACKEND"]}]
+apis: [{name: open, path: /open/, upstream: echo}]`
+	for limits, most := range map[string]int{"{max_target_size: 64}": 64, "{}": 16 << 10, "{max_header_size: 1KiB}": 1 << 10} {
+		s := newSite(t, strings.ReplaceAll(limited, "LIMITS", limits))
+		for _, listener := range []string{"public", "plain"} {
+			for _, size := range []int{most - 200, most - 1, most, most + 1, 20_000} {
+				for _, query := range []string{"", "?q"} {
+					target := "/open/" + strings.Repeat("x", max(size-len("/open/")-len(query), 0)) + query
+					scheme := map[string]string{"public": "https", "plain": "http"}[listener]
+					e := s.explain(judge.Question{URL: scheme + "://localhost" + target, Listener: listener})
+					var a answer
+					if request := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n"; listener == "public" {
+						a = s.raw(listener, "localhost", nil, request)
+					} else {
+						a = s.rawPlain(listener, request)
+					}
+					if (len(target) == most || len(target) == most-1) && limits == "{max_header_size: 1KiB}" {
+						continue // no client sends a target alone
+					}
+					if e.Decision == "allow" {
+						e.Status, e.Reason = 200, decision.OK
+					}
+					if a.status != e.Status || a.status != 200 && a.reason != e.Reason.String() || (len(target) > most) != (e.Status == 414) {
+						t.Errorf("%s %s, a target of %d: %d %s, explained as %d %s", limits, listener, len(target), a.status, a.reason, e.Status, e.Reason)
+					}
+					if e.Status != 200 && !strings.Contains(strings.Join(e.Changes, ""), "max_target_size in the limits of the listener \""+listener) {
+						t.Errorf("the advice is %q", e.Changes)
+					}
+				}
+			}
+		}
+		if e := s.explain(judge.Question{URL: "https://strict.example.test/open/" + strings.Repeat("x", 20_000)}); !e.Handshake || e.Reason != decision.CertificateMissing {
+			t.Errorf("a handshake that is refused comes first: %s", e.Reason)
+		}
+	}
+}
+
+// What package wire refuses has the same detail in the record and in what explain says.
+func TestExplainSaysWhatTheReaderOfRequestsSays(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for _, request := range []struct{ method, target string }{
+		{"GET", "/open/%zz"}, {"GET", "/open/\x01"}, {"GET", "/open/a b"}, {"G\u00e9T", "/open/"}, {"CONNECT", "/open/"}, {"GET", "/open/" + strings.Repeat("x", 20_000)},
+	} {
+		e := s.explain(judge.Question{URL: "https://localhost" + request.target, Method: request.method})
+		a := s.raw("public", "localhost", nil, request.method+" "+request.target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if a.status != e.Status || a.reason != e.Reason.String() {
+			t.Errorf("%+q: %d %s, explained as %d %s", request, a.status, a.reason, e.Status, e.Reason)
+		}
+		s.records.wait(t, func(r map[string]any) bool { return r["msg"] == "request" && r["detail"] == e.Detail })
 	}
 }

@@ -322,7 +322,7 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 	}
 	switch b := x.conn.bounds; {
 	case len(r.RequestURI) > b.MaxTargetSize:
-		return refused(decision.RequestTooLarge, http.StatusRequestURITooLong, fmt.Sprintf("the request target is longer than max_target_size: %d bytes", b.MaxTargetSize))
+		return judge.TargetTooLong(b.MaxTargetSize), http.StatusRequestURITooLong
 	case size > b.MaxHeaderSize:
 		return refused(decision.RequestTooLarge, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header is larger than max_header_size: %d bytes", b.MaxHeaderSize))
 	case fields > b.MaxHeaderFields:
@@ -335,7 +335,7 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 func (x *exchange) limited(p *wire.Problem) string {
 	switch b := x.conn.bounds; p.Kind {
 	case wire.TargetTooLong:
-		return fmt.Sprintf("the request target is longer than max_target_size: %d bytes", b.MaxTargetSize)
+		return judge.TargetTooLong(b.MaxTargetSize).Detail
 	case wire.HeaderTooLarge:
 		return fmt.Sprintf("%s (max_header_size: %d bytes, max_header_fields: %d)", p.Detail, b.MaxHeaderSize, b.MaxHeaderFields)
 	case wire.TooSlow:

@@ -47,12 +47,14 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 		w.adviseNoRoute(o)
 	case decision.RequestMalformed:
 		w.change("The client has to send the request otherwise; the detail says what is wrong with it.")
+	case decision.RequestTooLarge:
+		w.change("The client has to ask for a shorter URL, or raise max_target_size in the limits of the listener %q; it can be as large as max_header_size.", w.out.Listener)
 	case decision.UpstreamUnavailable:
 		w.change("Repair the upstream that the detail names.")
 	case decision.OK, decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch,
 		decision.UserDisabled, decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous, decision.TLSRequired,
 		decision.CredentialMissing, decision.CredentialInvalid, decision.TokenBindingMismatch, decision.RateLimited, decision.QuotaExceeded,
-		decision.PolicyDenied, decision.RequestTooLarge, decision.RequestTimeout, decision.Overloaded, decision.InternalError:
+		decision.PolicyDenied, decision.RequestTimeout, decision.Overloaded, decision.InternalError:
 		// Nothing that judging decides about today.
 	}
 }

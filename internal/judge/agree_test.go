@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/judge"
 	"sallyport/internal/testpki"
 	"sallyport/internal/trust"
+	"sallyport/internal/wire"
 )
 
 // secret stands in every query, and may stand in no explanation.
@@ -41,7 +42,7 @@ func (a *asked) live(t *testing.T, rules *judge.Rules) (o judge.Outcome, handsha
 		if a.host != "" {
 			v.Authority = a.host
 		}
-		return rules.Decide(&v, nil), false
+		return readAndDecide(rules, &v), false
 	}
 	serverName := u.Hostname()
 	if serverName == "127.0.0.1" {
@@ -67,7 +68,15 @@ func (a *asked) live(t *testing.T, rules *judge.Rules) (o judge.Outcome, handsha
 			return judge.Refused(decision.Decision{Reason: refused.Reason, Detail: refused.Detail}, false), true
 		}
 	}
-	return rules.Decide(v, nil), false
+	return readAndDecide(rules, v), false
+}
+
+// readAndDecide decides about a request that package wire reads first.
+func readAndDecide(rules *judge.Rules, v *judge.Request) judge.Outcome {
+	if p := wire.RequestLine(v.Method, v.Target, 16<<10); p != nil {
+		return judge.Refused(decision.Decision{Reason: decision.RequestMalformed, Detail: p.Detail}, true)
+	}
+	return rules.Decide(v, nil)
 }
 
 // agrees compares what Explain says with what is decided, and returns the reason.

@@ -20,7 +20,7 @@ func Compile(doc *config.Document, stores *Stores, usable func(upstream string) 
 	c := &compiler{doc: doc, stores: stores, out: &Rules{byName: map[string]*Listener{}}}
 	for i := range doc.Listeners {
 		l := &doc.Listeners[i]
-		compiled := &Listener{Name: l.Name, Address: l.Address, Index: i, TLS: l.TLS != nil}
+		compiled := &Listener{Name: l.Name, Address: l.Address, Index: i, TLS: l.TLS != nil, maxTarget: l.Bounds().MaxTargetSize}
 		c.out.listeners = append(c.out.listeners, compiled)
 		c.out.byName[l.Name] = compiled
 	}

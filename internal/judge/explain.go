@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
+	"sallyport/internal/wire"
 )
 
 // Explanation is a decision with the checks that led there.
@@ -113,7 +114,7 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 		if len(q.Presented) > 0 {
 			w.trace.Add("evidence", decision.Info, "a plain listener never sees the certificate")
 		}
-		return w.decide(), nil
+		return w.read(), nil
 	}
 	var named decision.Decision
 	if v.ServerName, named = serverName(target.Hostname()); !named.Allowed() {
@@ -196,8 +197,31 @@ func (w *witness) overTLS(pretend bool) *Explanation {
 			w.out.Handshake = true
 			return w.conclude(j.Decision, nil)
 		}
+		return w.read()
 	}
 	return w.decide()
+}
+
+// read decides about a request that has to be read first: what package wire refuses is never judged.
+func (w *witness) read() *Explanation {
+	v := w.request
+	most := v.Listener.maxTarget
+	p := wire.RequestLine(v.Method, v.Target, most)
+	if p == nil {
+		return w.decide()
+	}
+	d := decision.Decision{Reason: decision.RequestMalformed, Detail: p.Detail}
+	if p.Kind == wire.TargetTooLong {
+		d = TargetTooLong(most)
+	}
+	w.trace.Add("request line", decision.Fail, d.Detail)
+	w.out.Status = p.Status
+	return w.conclude(d, nil)
+}
+
+// TargetTooLong is the decision about a request whose target is longer than the listener's limit, in bytes.
+func TargetTooLong(most int) decision.Decision {
+	return decision.Decision{Reason: decision.RequestTooLarge, Detail: fmt.Sprintf("the request target is longer than max_target_size: %d bytes", most)}
 }
 
 // profile says which handshake it is about, and what was presented in it.

@@ -49,8 +49,9 @@ type Listener struct {
 	// TLS reports whether it speaks TLS.
 	TLS bool
 
-	profiles []*Profile         // every profile once, the default first; none without TLS
-	owner    route.HostMap[int] // which of them a host has; none means the default
+	maxTarget int                // bytes; package wire holds it, for explain
+	profiles  []*Profile         // every profile once, the default first; none without TLS
+	owner     route.HostMap[int] // which of them a host has; none means the default
 }
 
 // Profiles are the TLS profiles, the default first; Profile.Index counts them. There are none without TLS.

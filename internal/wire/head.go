@@ -136,6 +136,13 @@ func noMethod(b []byte) *Problem {
 	return malformed("the request does not begin with a method")
 }
 
+// RequestLine says what HTTP1 refuses about a request of HTTP/1.1 with this method and this target, of at most so many bytes; nil for
+// nothing. It is for explanations of requests that nobody sent.
+func RequestLine(method, target string, targetBytes int) *Problem {
+	var h head
+	return h.requestLine([]byte(method+" "+target+" HTTP/1.1"), &Limits{TargetBytes: targetBytes})
+}
+
 // requestLine reads method, target and version (RFC 9112 §3) with exactly one blank between them.
 func (h *head) requestLine(line []byte, l *Limits) *Problem {
 	method, rest, ok := bytes.Cut(line, []byte{' '})
