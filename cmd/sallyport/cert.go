@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/decision"
 	"sallyport/internal/identity"
+	"sallyport/internal/keystore"
 	"sallyport/internal/trust"
 )
 
@@ -133,7 +134,7 @@ func all(names []string, err *error) []*x509.Certificate {
 			return nil
 		}
 		var more []*x509.Certificate
-		more, *err = certificates(name)
+		more, *err = certificates(name, keystore.Parse)
 		certs = append(certs, more...)
 	}
 	return certs

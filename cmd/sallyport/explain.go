@@ -61,7 +61,7 @@ the same token has to be in the environment here. What was presented is judged a
 			}
 			q.URL = args[0]
 			var err error
-			if q.Presented, err = certificates(cert); err != nil {
+			if q.Presented, err = certificates(cert, keystore.Look); err != nil {
 				return err
 			}
 			if q.At, err = moment(at); err != nil {
@@ -166,7 +166,7 @@ func explain(path string, q judge.Question) (*judge.Explanation, error) {
 
 // certificates reads a file of any format that package keystore knows; no name means no certificate. Of a key store the
 // certificate of its only private key comes first. Its password is in SALLYPORT_PASSWORD.
-func certificates(name string) ([]*x509.Certificate, error) {
+func certificates(name string, parse func(data []byte, password string) (*keystore.Bundle, error)) ([]*x509.Certificate, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -174,7 +174,7 @@ func certificates(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := keystore.Parse(data, os.Getenv(passwordVariable))
+	bundle, err := parse(data, os.Getenv(passwordVariable))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -117,7 +117,7 @@ func inspectFiles(ctx context.Context, names []string, passwordFile string, stdi
 
 // parseAny reads a file of any format that package keystore knows.
 func parseAny(data []byte, password string) (*inspect.File, error) {
-	bundle, err := keystore.Parse(data, password)
+	bundle, err := keystore.Look(data, password)
 	if err != nil {
 		return nil, err
 	}

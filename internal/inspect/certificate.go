@@ -128,7 +128,7 @@ func (w *web) certificate(at int, aliases []string) Certificate {
 		Thumbprints:        thumbprintsOf(cert),
 		Serial:             serialOf(cert),
 		Version:            cert.Version,
-		Key:                keyOf(cert.PublicKey),
+		Key:                keyOfCertificate(cert),
 		SignatureAlgorithm: cert.SignatureAlgorithm.String(),
 		Validity:           validityOf(cert, w.at),
 		KeyUsage:           keyUsages(cert.KeyUsage),
@@ -202,6 +202,15 @@ func serialOf(cert *x509.Certificate) Serial {
 		magnitude = []byte{0}
 	}
 	return Serial{Hex: strings.ToUpper(n.Text(16)), Colon: sign + colons(magnitude), Decimal: n.String()}
+}
+
+// keyOfCertificate describes a certificate's key, also one that x509 does not know.
+func keyOfCertificate(cert *x509.Certificate) PublicKey {
+	if cert.PublicKey != nil {
+		return keyOf(cert.PublicKey)
+	}
+	name, _ := identity.KeyKind(cert)
+	return PublicKey{Type: name}
 }
 
 // keyOf describes a public key, or a nil one of a kind that x509 does not know.

@@ -95,6 +95,12 @@ func strengthLints() []lint {
 			}
 			return "It has " + s.facts.WeakKey + ": it and everything below it is refused with certificate_weak."
 		}},
+		{"unreadable_key", Error, func(s *subject) string {
+			if _, err := x509.ParseCertificate(s.cert.Raw); s.cert.PublicKey != nil || err == nil {
+				return ""
+			}
+			return "Its key, " + s.report.Key.Type + ", cannot be read here: the gateway refuses to load a file that holds it, and TLS breaks a handshake off in which it is sent."
+		}},
 		{"weak_signature", Error, func(s *subject) string {
 			if !s.facts.WeakSignature || s.report.SelfSigned {
 				return ""

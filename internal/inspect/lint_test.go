@@ -1,6 +1,7 @@
 package inspect_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -11,6 +12,7 @@ import (
 
 	"sallyport/internal/decision"
 	"sallyport/internal/inspect"
+	"sallyport/internal/keystore"
 	"sallyport/internal/testpki"
 )
 
@@ -44,6 +46,8 @@ func lintCases(t *testing.T, ca *testpki.Entity) []lintCase {
 		{"expires_soon", leaf(testpki.Options{NotAfter: now.AddDate(0, 0, 29)}), decision.OK},
 		{"long_validity", leaf(testpki.Options{NotAfter: now.AddDate(3, 0, 0)}), decision.OK},
 		{"weak_key", leaf(testpki.Options{Key: testpki.RSA1024}), decision.CertificateWeak},
+		{"unreadable_key", onAnotherCurve(t, leaf(testpki.Options{})), decision.CertificateWeak},
+		{"weak_key", onAnotherCurve(t, leaf(testpki.Options{})), decision.CertificateWeak},
 		{"weak_signature", leaf(testpki.Options{SignatureAlgorithm: x509.SHA1WithRSA}), decision.CertificateWeak},
 		{"weak_self_signature", sha1CA.Cert, decision.CertificateWeak},
 		{"slow_key", leaf(testpki.Options{Signer: rsaKey(65539)}), decision.CertificateChain},
@@ -102,6 +106,21 @@ func lintCases(t *testing.T, ca *testpki.Entity) []lintCase {
 		},
 		{"public_ca_client_auth_ends", leaf(public), decision.OK},
 	}
+}
+
+// onAnotherCurve is a certificate with a key on prime192v1, which x509 does not read, as keystore.Look returns it.
+func onAnotherCurve(t *testing.T, cert *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	p256 := []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}
+	der := bytes.Replace(cert.Raw, p256, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1}, 1)
+	if _, err := x509.ParseCertificate(der); err == nil {
+		t.Fatal("x509 reads the curve")
+	}
+	bundle, err := keystore.Look(der, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle.Certificates[0]
 }
 
 func must[T any](v T, err error) T {

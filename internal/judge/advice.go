@@ -12,6 +12,10 @@ import (
 // advise says what could be changed so that the request passes. It never proposes to trust what was not validated without
 // saying what that means, and never to switch a check off.
 func (w *witness) advise(d decision.Decision, o *Outcome) {
+	if w.brokenOff != nil {
+		w.change("%q has to be issued anew for a key of %s; RSA with 2,048 to 8,192 bits. The log of the gateway has such handshakes as \"handshake failed\", without a request id.", w.broken.Subject, goodKeys)
+		return
+	}
 	switch d.Reason {
 	case decision.CertificateMissing:
 		w.adviseMissing(o)

@@ -124,7 +124,13 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	}
 	v.TLSVersion = tls.VersionTLS13
 	if p := l.ProfileFor(v.ServerName); p.Asks() {
-		v.Evidence = NewEvidence(w.sent(q.Presented, p), true)
+		sent := w.sent(q.Presented, p)
+		if len(sent) > 0 {
+			if b := broken(sent); b != nil {
+				return w.breaksOff(b), nil
+			}
+		}
+		v.Evidence = NewEvidence(sent, true)
 	} else if len(q.Presented) > 0 {
 		w.trace.Add("evidence", decision.Info, "the handshake never asks for a certificate, so the client does not send it")
 	}
@@ -184,6 +190,7 @@ type witness struct {
 	out     *Explanation
 	broken  Certificate // what out.Broken points to; zero for none
 
+	brokenOff *brokenOff          // why TLS breaks the handshake off; nil where it does not
 	flaw      trust.Flaw          // of the path
 	namesakes []*x509.Certificate // the anchors that have the name of the issuer of what broke the path, and did not sign it
 }

@@ -1,17 +1,16 @@
 package judge
 
 import (
-	"crypto/dsa" //nolint:staticcheck // SA1019: to name keys that are refused
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/asn1"
+	"fmt"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/identity"
 )
 
 // goodKeys are the keys for which every client sends a certificate, for a sentence.
@@ -25,41 +24,55 @@ func unsent(leaf *x509.Certificate, version uint16) string {
 	case *rsa.PublicKey, ed25519.PublicKey:
 		return ""
 	case *ecdsa.PublicKey:
-		if version < tls.VersionTLS13 || key.Curve == elliptic.P256() || key.Curve == elliptic.P384() || key.Curve == elliptic.P521() {
+		if key.Curve == elliptic.P256() || key.Curve == elliptic.P384() || key.Curve == elliptic.P521() {
 			return ""
 		}
 	}
-	return "the gateway takes no signature of its key, which is " + keyKind(leaf) + ": clients send a certificate for " + goodKeys + " only"
+	kind, curve := identity.KeyKind(leaf)
+	if curve && version < tls.VersionTLS13 {
+		return ""
+	}
+	return "the gateway takes no signature of its key, which is " + kind + ": clients send a certificate for " + goodKeys + " only"
 }
 
-// keyKind names the kind of a certificate's key, also of one that x509 does not know.
-func keyKind(cert *x509.Certificate) string {
-	switch key := cert.PublicKey.(type) {
-	case *ecdsa.PublicKey:
-		return "ECDSA on " + key.Curve.Params().Name
-	case *dsa.PublicKey:
-		return "DSA"
-	case *ecdh.PublicKey:
-		return "X25519"
-	}
-	var info struct {
-		Algorithm struct {
-			ID         asn1.ObjectIdentifier
-			Parameters asn1.RawValue `asn1:"optional"`
+// broken says why TLS breaks a handshake off in which certificates are sent, before anything is judged: crypto/tls has to read all
+// of them, and to check a signature of the leaf's key. It is nil where it does not.
+func broken(presented []*x509.Certificate) *brokenOff {
+	for _, cert := range presented {
+		key, isRSA := cert.PublicKey.(*rsa.PublicKey)
+		if isRSA && key.N.BitLen() > largestRSA {
+			return &brokenOff{cert, decision.CertificateChain, fmt.Sprintf("has an RSA key of more than %d bits", largestRSA)}
 		}
-		Key asn1.BitString
+		if _, err := x509.ParseCertificate(cert.Raw); cert.PublicKey == nil && err != nil {
+			return &brokenOff{cert, decision.CertificateMalformed, "cannot be read: " + err.Error()}
+		}
 	}
-	if _, err := asn1.Unmarshal(cert.RawSubjectPublicKeyInfo, &info); err != nil {
-		return "of an unknown kind"
+	if key, ok := presented[0].PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < smallestRSA {
+		return &brokenOff{presented[0], decision.CertificateWeak, fmt.Sprintf("has an RSA key of less than %d bits", smallestRSA)}
 	}
-	id := info.Algorithm.ID.String()
-	switch id {
-	case "1.2.840.113549.1.1.10": // RFC 4055, section 1.2
-		return "RSA-PSS (a key of its own kind; RSA keys make RSA-PSS signatures, too)"
-	case "1.3.101.113": // RFC 8410, section 3
-		return "Ed448"
-	}
-	return "of the kind " + id
+	return nil
+}
+
+// What crypto/tls and crypto/rsa calculate with, in bits.
+const largestRSA, smallestRSA = 8192, 1024
+
+// brokenOff is why TLS breaks a handshake off, with the reason that comes nearest: nothing decides, and the log of the gateway
+// has no record but "handshake failed".
+type brokenOff struct {
+	cert   *x509.Certificate
+	reason decision.Reason
+	why    string
+}
+
+func (b *brokenOff) String() string { return fmt.Sprintf("%q %s", identity.SubjectText(b.cert), b.why) }
+
+// breaksOff explains a handshake that TLS breaks off.
+func (w *witness) breaksOff(b *brokenOff) *Explanation {
+	w.brokenOff, w.broken, w.out.Handshake = b, certificateOf(b.cert), true
+	w.out.Broken = &w.broken
+	detail := "TLS breaks the handshake off: " + b.String()
+	w.trace.Add("handshake", decision.Fail, detail)
+	return w.conclude(decision.Decision{Reason: b.reason, Detail: detail}, nil)
 }
 
 // sent returns what of the certificates a client sends over TLS 1.3, and says so where that is nothing: what would become of
@@ -79,13 +92,16 @@ func (w *witness) sent(presented []*x509.Certificate, p *Profile) []*x509.Certif
 	case unsent(presented[0], tls.VersionTLS12) != "":
 		w.trace.Add("evidence", decision.Info, "over TLS 1.2 no client sends it either")
 	default:
-		w.trace.Add("evidence", decision.Info, "over TLS 1.2 clients send it: then the request is "+w.overTLS12(presented, p))
+		w.trace.Add("evidence", decision.Info, "over TLS 1.2 clients send it: then "+w.overTLS12(presented, p))
 	}
 	return nil
 }
 
 // overTLS12 is what a request comes to whose certificate is sent.
 func (w *witness) overTLS12(presented []*x509.Certificate, p *Profile) string {
+	if b := broken(presented); b != nil {
+		return "TLS breaks the handshake off: " + b.String()
+	}
 	v := *w.request
 	v.TLSVersion, v.Evidence = tls.VersionTLS12, NewEvidence(presented, true)
 	refused := p.admits(v.Evidence, v.Now, nil).Decision
@@ -93,7 +109,7 @@ func (w *witness) overTLS12(presented []*x509.Certificate, p *Profile) string {
 		refused = w.rules.Decide(&v, nil).Decision
 	}
 	if refused.Allowed() {
-		return "allowed"
+		return "the request is allowed"
 	}
-	return "refused: " + refused.Reason.String()
+	return "the request is refused: " + refused.Reason.String()
 }

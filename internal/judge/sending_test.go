@@ -1,13 +1,18 @@
 package judge_test
 
 import (
+	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
+	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
 	"sallyport/internal/decision"
 	"sallyport/internal/judge"
+	"sallyport/internal/keystore"
 	"sallyport/internal/testpki"
 )
 
@@ -131,6 +136,55 @@ func TestACertificateThatNoClientSendsIsJudgedAsNone(t *testing.T) {
 				}
 			}
 			advises(t, e, c.advice...)
+		})
+	}
+}
+
+func TestAHandshakeThatTLSBreaksOffIsExplained(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	rules := p.rules(t, single("{mode: none}"))
+	sized := func(bits uint) *x509.Certificate {
+		cert := *p.villain.Cert
+		cert.PublicKey = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), bits-1), E: 65537}
+		return &cert
+	}
+	unread := func(e *testpki.Entity) *x509.Certificate { // on prime192v1
+		der := bytes.Replace(e.Cert.Raw, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1}, 1)
+		bundle, err := keystore.Look(der, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bundle.Certificates[0]
+	}
+	for _, c := range []struct {
+		name      string
+		presented []*x509.Certificate
+		reason    decision.Reason // OK for none
+		broken    string
+		checks    string
+	}{
+		{"RSA with 1023 bits", []*x509.Certificate{sized(1023)}, decision.CertificateWeak, "CN=villain", "less than 1024 bits"},
+		{"RSA with 1024 bits", []*x509.Certificate{sized(1024)}, decision.OK, "CN=villain", "a TLS certificate"},
+		{"RSA with 8192 bits", []*x509.Certificate{sized(8192)}, decision.OK, "", "a TLS certificate"},
+		{"RSA with 8193 bits", []*x509.Certificate{sized(8193)}, decision.CertificateChain, "CN=villain", "more than 8192 bits"},
+		{"a CA with 512 bits", []*x509.Certificate{p.villain.Cert, sized(512)}, decision.OK, "", "a TLS certificate"},
+		{"a CA with 16384 bits", []*x509.Certificate{p.villain.Cert, sized(16384)}, decision.CertificateChain, "CN=villain", "more than 8192 bits"},
+		{"a CA that cannot be read", []*x509.Certificate{p.partner.Cert, unread(p.issuing)}, decision.CertificateMalformed, "CN=Issuing CA", "unsupported elliptic curve"},
+		{"a leaf that cannot be read", []*x509.Certificate{unread(p.villain)}, decision.OK, "", "over TLS 1.2 clients send it: then TLS breaks the handshake off"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			e := explain(t, rules, judge.Question{URL: "https://localhost/", Presented: c.presented})
+			if e.Reason != c.reason || e.Handshake == c.reason.Allowed() || (e.Broken == nil) != (c.broken == "") || e.Broken != nil && e.Broken.Subject != c.broken {
+				t.Errorf("%s %s: %s, in the handshake: %t, broken by %+v", e.Decision, e.Reason, e.Detail, e.Handshake, e.Broken)
+			}
+			if text := fmt.Sprint(e.Checks); !strings.Contains(text, c.checks) {
+				t.Errorf("the checks are %s, want %q", text, c.checks)
+			}
+			if !c.reason.Allowed() {
+				advises(t, e, "issued anew for a key of RSA, ECDSA", `"handshake failed"`)
+			}
 		})
 	}
 }

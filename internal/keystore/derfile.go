@@ -7,8 +7,8 @@ import (
 )
 
 // parseDER reads certificates, private keys and PKCS#7 bundles, one after the other.
-func parseDER(data []byte) (*Bundle, error) {
-	c := newCollector(FormatDER)
+func parseDER(data []byte, certificate certificateParser) (*Bundle, error) {
+	c := newCollector(FormatDER, certificate)
 	d := newDER(data)
 	for number := 1; d.more(); number++ {
 		at := fmt.Sprintf("element %d of the file", number)

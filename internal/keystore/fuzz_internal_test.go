@@ -97,7 +97,7 @@ func FuzzParsePKCS12(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for password, store := range map[string][]byte{fuzzPassword: data, "": withoutMAC(t, data)} {
-			b, err := parsePKCS12(store, password, fuzzRounds)
+			b, err := parsePKCS12(store, password, fuzzRounds, x509.ParseCertificate)
 			sound(t, b, err)
 			if err != nil {
 				continue
@@ -140,12 +140,12 @@ func FuzzParseJKS(f *testing.F) {
 		store := []byte(magicJKS + "\x00\x00\x00\x02" + string([]byte{byte(count >> 24), byte(count >> 16), byte(count >> 8), byte(count)}))
 		store = append(store, entries...)
 		digest := sha1.Sum([]byte(string(utf16BE(fuzzPassword)) + "Mighty Aphrodite" + string(store)))
-		b, err := parseJKS(append(store, digest[:]...), fuzzPassword)
+		b, err := parseJKS(append(store, digest[:]...), fuzzPassword, x509.ParseCertificate)
 		sound(t, b, err)
 		if err == nil && len(b.Entries) != int(uint32(count)) {
 			t.Fatalf("%d entries, %d were announced", len(b.Entries), count)
 		}
-		b, err = parseJKS(append(store, make([]byte, sha1.Size)...), fuzzPassword)
+		b, err = parseJKS(append(store, make([]byte, sha1.Size)...), fuzzPassword, x509.ParseCertificate)
 		if err == nil {
 			t.Fatalf("read %+v without a digest", b)
 		}
@@ -167,14 +167,14 @@ func FuzzParseDER(f *testing.F) {
 		if len(data) == 0 {
 			return
 		}
-		b, err := parseDER(data)
+		b, err := parseDER(data, x509.ParseCertificate)
 		sound(t, b, err)
 		if err == nil {
 			var again []byte
 			for _, c := range b.Certificates {
 				again = append(again, c.Raw...)
 			}
-			second, err := parseDER(again)
+			second, err := parseDER(again, x509.ParseCertificate)
 			if len(again) > 0 && (err != nil || len(second.Certificates) != len(b.Certificates)) {
 				t.Fatalf("second reading: %v", err)
 			}

@@ -28,7 +28,7 @@ type jks struct {
 }
 
 // parseJKS reads a Java key store. Its digest is verified before anything else is looked at.
-func parseJKS(data []byte, password string) (*Bundle, error) {
+func parseJKS(data []byte, password string, certificate certificateParser) (*Bundle, error) {
 	const header = 12
 	if err := checkPassword(password); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func parseJKS(data []byte, password string) (*Bundle, error) {
 	if len(data) < header+sha1.Size {
 		return nil, fmt.Errorf("the file is cut off: it has %d bytes", len(data))
 	}
-	j := &jks{collector: newCollector(FormatJKS), rest: data[len(magicJKS) : len(data)-sha1.Size], password: utf16BE(password)}
+	j := &jks{collector: newCollector(FormatJKS, certificate), rest: data[len(magicJKS) : len(data)-sha1.Size], password: utf16BE(password)}
 	digest := sha1.New() //nolint:gosec // G401: as above
 	digest.Write(j.password)
 	digest.Write([]byte("Mighty Aphrodite"))

@@ -119,31 +119,37 @@ func quoteAlias(alias string) string {
 // Parse recognises the format of a file and reads it. The password is for key stores; PEM and DER have none, and an empty
 // one means that there is none. Encrypted private keys of PEM and DER are refused.
 func Parse(data []byte, password string) (*Bundle, error) {
+	return parse(data, password, x509.ParseCertificate)
+}
+
+func parse(data []byte, password string, certificate certificateParser) (*Bundle, error) {
 	format, err := Recognise(data)
 	if err != nil {
 		return nil, err
 	}
 	switch format {
 	case FormatDER:
-		return parseDER(data)
+		return parseDER(data, certificate)
 	case FormatPKCS12:
-		return parsePKCS12(data, password, MaxRounds)
+		return parsePKCS12(data, password, MaxRounds, certificate)
 	case FormatJKS:
-		return parseJKS(data, password)
+		return parseJKS(data, password, certificate)
 	case FormatPEM:
 	}
-	return ParsePEM(data)
+	return parsePEM(data, certificate)
 }
 
 // ParsePEM parses a PEM text. It needs at least one certificate or key. Byte order marks, CRLF and blanks before and
 // after a line are accepted, and so is text outside the blocks, such as openssl's -text output, but no control octets,
 // which text has not. PKCS#7 bundles give their certificates; parameters of elliptic curves and Diffie-Hellman groups are skipped. Everything else is an error: blocks
 // of other types, encrypted keys, blocks that do not decode or do not end, and binary formats, which it names.
-func ParsePEM(data []byte) (*Bundle, error) {
+func ParsePEM(data []byte) (*Bundle, error) { return parsePEM(data, x509.ParseCertificate) }
+
+func parsePEM(data []byte, certificate certificateParser) (*Bundle, error) {
 	if err := refuseOthers(data); err != nil {
 		return nil, err
 	}
-	c := newCollector(FormatPEM)
+	c := newCollector(FormatPEM, certificate)
 	s := scanner{rest: data}
 	for number := 1; ; number++ {
 		b, err := s.next()
@@ -173,11 +179,13 @@ type collector struct {
 	certs  map[[32]byte]*x509.Certificate // by the SHA-256 of their DER
 	keys   map[[32]byte]crypto.Signer
 
+	certificate certificateParser
+
 	keyItems int // private keys in the file, duplicates counted
 }
 
-func newCollector(format Format) collector {
-	return collector{bundle: &Bundle{Format: format}, certs: map[[32]byte]*x509.Certificate{}, keys: map[[32]byte]crypto.Signer{}}
+func newCollector(format Format, certificate certificateParser) collector {
+	return collector{bundle: &Bundle{Format: format}, certs: map[[32]byte]*x509.Certificate{}, keys: map[[32]byte]crypto.Signer{}, certificate: certificate}
 }
 
 // The labels that ParsePEM reads.
@@ -216,7 +224,7 @@ func (c *collector) addCertificate(der []byte) (*x509.Certificate, error) {
 	if len(c.bundle.Certificates) == MaxCertificates {
 		return nil, fmt.Errorf("more than %d certificates", MaxCertificates)
 	}
-	cert, err := x509.ParseCertificate(der)
+	cert, err := c.certificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("parse certificate: %w", err)
 	}
@@ -273,6 +281,9 @@ func parseKey(label string, der []byte) (crypto.Signer, error) {
 	}
 	header, length, sizeErr := lengthOf(der) // the parsers do not say what follows
 	if err != nil || sizeErr != nil || header+length != len(der) {
+		if unsupported := unsupportedKey(der); unsupported != nil {
+			return nil, unsupported
+		}
 		return nil, fmt.Errorf("parse private key: it does not hold a valid %s key of a supported kind", format)
 	}
 	switch key := key.(type) {

@@ -22,7 +22,7 @@ func TestTheSearchForIssuersEnds(t *testing.T) {
 
 func TestABundleHoldsNoMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
-	full := newCollector(FormatPEM)
+	full := newCollector(FormatPEM, x509.ParseCertificate)
 	full.bundle.Certificates = make([]*x509.Certificate, MaxCertificates)
 	_, err := full.addCertificate(testpki.NewSelfSigned(t, testpki.Options{}).Cert.Raw)
 	if err == nil || !strings.Contains(err.Error(), "more than 100000 certificates") {

@@ -53,7 +53,7 @@ type pkcs12 struct {
 }
 
 // parsePKCS12 reads a PKCS#12 store (RFC 7292). The MAC is verified before anything inside is looked at.
-func parsePKCS12(data []byte, password string, rounds int) (*Bundle, error) {
+func parsePKCS12(data []byte, password string, rounds int, certificate certificateParser) (*Bundle, error) {
 	if err := checkPassword(password); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func parsePKCS12(data []byte, password string, rounds int) (*Bundle, error) {
 	}
 	s := &pkcs12{
 		secret:    &secret{text: password, bmp: append(utf16BE(password), 0, 0), rounds: rounds},
-		collector: newCollector(FormatPKCS12),
+		collector: newCollector(FormatPKCS12, certificate),
 		verified:  mac != nil,
 	}
 	switch {

@@ -74,6 +74,8 @@ func TestExplainKnowsWhichKeysClientsSendCertificatesFor(t *testing.T) {
 		{"ed448", "OPENSSL genpkey -algorithm ed448", "401 certificate_missing", "401 certificate_missing", "no client sends it either"},
 		{"rsapss", "OPENSSL genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048", "401 certificate_missing", "401 certificate_missing", "no client sends it either"},
 		{"dsa", "OPENSSL dsaparam -genkey -noout 2048", "401 certificate_missing", "401 certificate_missing", "no client sends it either"},
+		{"brainpool", "OPENSSL ecparam -name brainpoolP256r1 -genkey -noout", "401 certificate_missing", "broken off", "TLS breaks the handshake off"},
+		{"secp256k1", "OPENSSL ecparam -name secp256k1 -genkey -noout", "401 certificate_missing", "broken off", "TLS breaks the handshake off"},
 		{"p224", "OPENSSL ecparam -name secp224r1 -genkey -noout", "401 certificate_missing", "403 certificate_weak", "refused: certificate_weak"},
 	} {
 		t.Run(key.name, func(t *testing.T) {
@@ -89,7 +91,10 @@ func TestExplainKnowsWhichKeysClientsSendCertificatesFor(t *testing.T) {
 				said := toEnd(t, shell(fmt.Sprintf("CURL --tlsv%s --tls-max %s --cert %s.pem --key %s.key https://localhost:%s/%s/", version, version, key.name, key.name, public, path)))
 				status := regexp.MustCompile(`^HTTP/1.1 (\d+) `).FindStringSubmatch(said.Stdout)
 				if status == nil {
-					return said.Stderr
+					if said.Code == 0 || !strings.Contains(said.Stderr, "alert") {
+						t.Errorf("curl exits %d: %s", said.Code, said.Stderr)
+					}
+					return "broken off"
 				}
 				if reason := regexp.MustCompile(`"reason":"(\w+)"`).FindStringSubmatch(said.Stdout); reason != nil {
 					return status[1] + " " + reason[1]
@@ -101,6 +106,10 @@ func TestExplainKnowsWhichKeysClientsSendCertificatesFor(t *testing.T) {
 			}
 			if got := call("1.2", "required"); got != key.over12 {
 				t.Errorf("over TLS 1.2: %s, want %s", got, key.over12)
+			}
+			shown := sallyport(t, dir, "cert", "inspect", key.name+".pem", "ca.pem")
+			if shown.Code != 0 || !strings.Contains(shown.Stdout, "CN="+key.name) || strings.Contains(shown.Stdout, "weak_key") == strings.HasSuffix(key.over12, "ok") {
+				t.Errorf("inspect exits %d: %s%s", shown.Code, shown.Stdout, shown.Stderr)
 			}
 			for _, path := range []string{"required", "optional"} {
 				var e struct {
