@@ -7,11 +7,17 @@ import (
 
 func (l *loader) checkCredential(c *Credential) {
 	given := l.doc.source.given
-	if given(&c.PKCS12) {
-		l.checkKeyStore(c.PKCS12)
-		for _, k := range []choice{{"certificate", &c.Certificate}, {"private_key", &c.PrivateKey}} {
-			if given(k.field) {
-				l.shape(k.field, "pkcs12 holds both certificate and key: remove %s", k.key)
+	for _, store := range []struct {
+		choice
+		ref *KeyStoreRef
+	}{{choice{"pkcs12", &c.PKCS12}, c.PKCS12}, {choice{"jks", &c.JKS}, c.JKS}} {
+		if !given(store.field) {
+			continue
+		}
+		l.checkKeyStore(store.ref)
+		for _, k := range []choice{{"certificate", &c.Certificate}, {"private_key", &c.PrivateKey}, {"jks", &c.JKS}} {
+			if k.key != store.key && given(k.field) {
+				l.shape(k.field, "%s holds both certificate and key: remove %s", store.key, k.key)
 			}
 		}
 		return

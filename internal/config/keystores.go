@@ -187,10 +187,10 @@ func (r *resolver) pem(at any, text string, kind Kind) (*keystore.Bundle, error)
 	return bundle, nil
 }
 
-// keyStoreCredential returns the credential that a PKCS#12 file holds: of the entry with the alias or, without one, of the
+// keyStoreCredential returns the credential that a key store of a format holds: of the entry with the alias or, without one, of the
 // only private key. Without a credential or an error, a mistake was reported before.
-func (r *resolver) keyStoreCredential(k *KeyStoreRef, kind Kind) (*tls.Certificate, error) {
-	bundle, err := r.openStore(k, keystore.FormatPKCS12, &k.Password, kind)
+func (r *resolver) keyStoreCredential(k *KeyStoreRef, format keystore.Format, kind Kind) (*tls.Certificate, error) {
+	bundle, err := r.openStore(k, format, &k.Password, kind)
 	if err != nil || bundle == nil {
 		return nil, err
 	}

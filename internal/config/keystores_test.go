@@ -50,6 +50,7 @@ func makeKeyStores(t testing.TB, pki string) {
 	keytool("-importcert", "-storetype", "JKS", "-keystore", "truststore.jks", "-alias", "the CA", "-file", "ca.pem")
 	openssl("-name", "partner-b", "-inkey", "partner-b.key", "-in", "partner-b.pem", "-out", "two.p12")
 	keytool("-importkeystore", "-storetype", "PKCS12", "-keystore", "two.p12", "-srckeystore", "server.p12", "-srcstorepass", "changeit")
+	keytool("-importkeystore", "-storetype", "JKS", "-keystore", "java.jks", "-srckeystore", "two.p12", "-srcstorepass", "changeit")
 	openssl("-nokeys", "-caname", "Partner-B", "-in", "server.pem", "-out", "otherstore.p12")
 	openssl("-name", "lonely", "-inkey", "server.key", "-nocerts", "-out", "keyonly.p12")
 	mixed := storeOf(t, bag{"marked", readCertificate(t, pki, "partner-a"), true}, bag{"unmarked", readCertificate(t, pki, "partner-b"), false})
@@ -126,11 +127,12 @@ func storeOf(t testing.TB, bags ...bag) []byte {
 }
 
 const withStores = `listeners:
-  - {name: public, address: ":8443", tls: {credentials: [single, beta, separate, fromder], client_auth: optional}}
+  - {name: public, address: ":8443", tls: {credentials: [single, beta, separate, fromder, java], client_auth: optional}}
 credentials:
   - {name: single, pkcs12: {file: pki/server.p12, password: {env: STORE_PASSWORD}}}
   - {name: beta, pkcs12: {file: pki/two.p12, password: {file: pki/password}, alias: PARTNER-B}}
   - {name: separate, certificate: {pkcs12: pki/two.p12, alias: server, password: changeit}, private_key: {file: pki/server.key.der}}
+  - {name: java, jks: {file: pki/java.jks, password: {env: STORE_PASSWORD}, alias: PARTNER-B}}
   - {name: fromder, certificate: {file: pki/server.pem}, private_key: {file: pki/server.key}}
 trust_stores:
   - {name: openssl, anchors: [{pkcs12: {file: pki/truststore.p12, password: changeit}, pin: true}]}
@@ -164,7 +166,7 @@ func TestKeyStoresStandWhereCertificatesAndCredentialsDo(t *testing.T) {
 			credentials[c.Name] = c.Resolved.Leaf.Subject.CommonName
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"single": "localhost", "beta": "partner-b", "separate": "localhost", "fromder": "localhost"}, credentials); diff != "" {
+	if diff := cmp.Diff(map[string]string{"single": "localhost", "beta": "partner-b", "separate": "localhost", "fromder": "localhost", "java": "partner-b"}, credentials); diff != "" {
 		t.Errorf("credentials (-want +got):\n%s", diff)
 	}
 	anchors := map[string][]string{}
@@ -193,7 +195,7 @@ func TestKeyStoresStandWhereCertificatesAndCredentialsDo(t *testing.T) {
 			t.Errorf("the alias %q is not the certificate of %s", m.Alias, name)
 		}
 	}
-	for _, file := range []string{"server.p12", "two.p12", "password", "truststore.p12", "truststore.jks", "mixed.p12", "ca.der", "server.key.der"} {
+	for _, file := range []string{"server.p12", "two.p12", "password", "truststore.p12", "truststore.jks", "java.jks", "mixed.p12", "ca.der", "server.key.der"} {
 		if !slices.Contains(seen, filepath.Join(pki, file)) || !slices.Contains(d.Files(), filepath.Join(pki, file)) {
 			t.Errorf("%s is not watched", file)
 		}

@@ -97,7 +97,10 @@ func (r *resolver) credential(c *Credential, kind Kind) error {
 	switch {
 	case c.PKCS12 != nil:
 		at = &c.PKCS12.File
-		pair, err = r.keyStoreCredential(c.PKCS12, kind)
+		pair, err = r.keyStoreCredential(c.PKCS12, keystore.FormatPKCS12, kind)
+	case c.JKS != nil:
+		at = &c.JKS.File
+		pair, err = r.keyStoreCredential(c.JKS, keystore.FormatJKS, kind)
 	case c.Certificate != nil && c.PrivateKey != nil:
 		pair, err = r.pemCredential(c, kind)
 	}

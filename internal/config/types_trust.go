@@ -5,7 +5,7 @@ import (
 	"crypto/x509"
 )
 
-// Credential is a certificate and its private key, given as two references or as one PKCS#12 file.
+// Credential is a certificate and its private key, given as two references or as one key store.
 type Credential struct {
 	// Unique among credentials.
 	Name string `yaml:"name" need:"yes"`
@@ -13,8 +13,10 @@ type Credential struct {
 	Certificate *CertificateRef `yaml:"certificate" choice:"one" with:"private_key"`
 	// The private key. It goes with `certificate`.
 	PrivateKey *Secret `yaml:"private_key" with:"certificate"`
-	// A file that holds both.
+	// A PKCS#12 file that holds both.
 	PKCS12 *KeyStoreRef `yaml:"pkcs12" choice:"one"`
+	// A Java key store that holds both.
+	JKS *KeyStoreRef `yaml:"jks" choice:"one"`
 
 	// Resolved is the credential itself; nil when the reference is broken.
 	Resolved *tls.Certificate `yaml:"-"`

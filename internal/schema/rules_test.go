@@ -86,7 +86,7 @@ func rules() []rule {
 		must(`^deny always adds`),
 		must(`^there is nothing to inherit here: (identities|proxy_certificate)`),
 		must(`belongs to a key store`),
-		must(`^pkcs12 holds both`),
+		must(`^(pkcs12|jks) holds both`),
 	)
 	list = append(list, beyond("named values: they are filled in before anything is checked",
 		`^\{\{`, `named value`, `named\.`)...)
