@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -68,6 +69,12 @@ the same token has to be in the environment here. What was presented is judged a
 				return err
 			}
 			e, err := explain(path, q)
+			if list, ok := errors.AsType[config.ErrorList](err); ok && asJSON {
+				if err := writeJSON(cmd.OutOrStdout(), invalid{findingsOf(list)}); err != nil {
+					return err
+				}
+				return refusal{errTold}
+			}
 			if err != nil {
 				return refusedIfInvalid(err)
 			}
@@ -94,6 +101,11 @@ the same token has to be in the environment here. What was presented is judged a
 	f.StringVar(&requestID, "request-id", "", "the id of a request that a running gateway refused")
 	f.StringVar(&address, "admin", "", "with --request-id: the admin address of that gateway")
 	return cmd
+}
+
+// invalid is what explain --json says of a document that cannot be explained by: its errors, as validate has them.
+type invalid struct {
+	Errors []finding `json:"errors"`
 }
 
 // explainPast prints what a running gateway says about a request that it refused. The exit code is that of the decision of
@@ -143,11 +155,13 @@ func writePast(w io.Writer, p *gateway.Recollection) error {
 	fmt.Fprintln(w)
 	if p.Explanation == nil {
 		fmt.Fprintf(w, "it cannot be judged again: %s\n", p.Unexplained)
+		writeChanges(w, p.Changes)
 		return nil
 	}
 	fmt.Fprintf(w, "judged again by generation %d, at the time of then:\n", p.ExplainedBy)
 	if p.After {
 		fmt.Fprintln(w, "(the rules let it pass; what refused it came afterwards, and stands above)")
+		writeChanges(w, p.Changes)
 	}
 	return writeExplanation(w, p.Explanation)
 }
@@ -238,7 +252,7 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"TLS profile", e.Profile},
 		{"API", joined(e.API, e.Version)},
 		{"rules", e.Rules},
-		{"caller", e.Caller},
+		{"caller", callerOf(e)},
 		{"path", path(e.Path)},
 	} {
 		if row[1] != "" {
@@ -252,20 +266,35 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for i, text := range e.Changes {
+	writeChanges(w, e.Changes)
+	return nil
+}
+
+func writeChanges(w io.Writer, changes []string) {
+	for i, text := range changes {
 		if i == 0 {
 			fmt.Fprintln(w, "what to change")
 		}
 		fmt.Fprintf(w, "  - %s\n", terminal(text))
 	}
-	return nil
+}
+
+// emptySubject stands for a name without attributes.
+const emptySubject = "(empty subject)"
+
+// callerOf names the caller, "" for an anonymous one.
+func callerOf(e *judge.Explanation) string {
+	if e.CallerSHA256 == "" {
+		return ""
+	}
+	return cmp.Or(e.Caller, emptySubject)
 }
 
 // path is a certification path in one line, the leaf first.
 func path(certs []judge.Certificate) string {
 	var names []string
 	for _, c := range certs {
-		names = append(names, c.Subject)
+		names = append(names, cmp.Or(c.Subject, emptySubject))
 	}
 	return strings.Join(names, "  <  ")
 }

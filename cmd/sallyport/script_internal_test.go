@@ -88,6 +88,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 //	deep             a caller, of issuing; deep-chain.pem has its chain
 //	stranger         a caller, of foreign-ca
 //	old              a caller, of ca, whose validity ended in 2021
+//	nameless         a caller, of ca, with an empty subject
 //	weak             a caller, of ca, with an RSA key of 1024 bits
 func writeCertificates(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -105,11 +106,13 @@ func writeCertificates(t *testing.T, dir string) map[string]string {
 	server.ExtKeyUsage, server.Hosts = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, []string{"localhost"}
 	old.NotAfter = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
 	weak.Key = testpki.RSA1024
+	nameless := name("")
+	nameless.RawSubject = []byte{0x30, 0}
 	thumbprints := map[string]string{}
 	for file, e := range map[string]*testpki.Entity{
 		"ca": ca, "foreign-ca": foreign, "issuing": issuing, "server": ca.Leaf(t, server),
 		"partner-a": ca.Leaf(t, name("partner-a")), "partner-b": ca.Leaf(t, name("partner-b")), "deep": issuing.Leaf(t, name("deep")),
-		"stranger": foreign.Leaf(t, name("partner-a")), "old": ca.Leaf(t, old), "weak": ca.Leaf(t, weak),
+		"stranger": foreign.Leaf(t, name("partner-a")), "old": ca.Leaf(t, old), "weak": ca.Leaf(t, weak), "nameless": ca.Leaf(t, nameless),
 	} {
 		e.Write(t, dir, file)
 		if file == "deep" { // Write puts the chain into the file

@@ -81,13 +81,19 @@ func findingOf(e *config.Error) finding {
 	return finding{e.File, e.Line, e.Column, e.Message, e.Suggestion, e.Error()}
 }
 
+func findingsOf(list config.ErrorList) []finding {
+	found := []finding{}
+	for i := range list {
+		found = append(found, findingOf(&list[i]))
+	}
+	return found
+}
+
 func validate(path string) (*validation, error) {
 	v := &validation{Errors: []finding{}, Notes: []finding{}, Unbuilt: []finding{}}
 	checked, err := daemon.Check(path, config.Options{}, nil, gateway.NewClock(nil))
 	if list, ok := errors.AsType[config.ErrorList](err); ok {
-		for i := range list {
-			v.Errors = append(v.Errors, findingOf(&list[i]))
-		}
+		v.Errors = findingsOf(list)
 		return v, nil
 	}
 	if err != nil {

@@ -95,6 +95,9 @@ func TestARequiredCertificateIsHeldInTheHandshake(t *testing.T) {
 			}
 			if c.reason != "" {
 				r := s.records.wait(t, func(r map[string]any) bool { return r["msg"] == "handshake" && r["reason"] == c.reason })
+				if detail, _ := r["detail"].(string); detail == "" || c.who == nil && !strings.Contains(detail, "requires a client certificate and none was presented") {
+					t.Errorf("%s: the detail is %q", c.reason, detail)
+				}
 				if r["server_name"] != "strict.example.test" || r["decision"] != "deny" || r["listener"] != "public" {
 					t.Errorf("record %v", r)
 				}

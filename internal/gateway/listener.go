@@ -333,7 +333,7 @@ func handshakeReason(err error) (reason decision.Reason, detail string, refused 
 		return refusal.Reason, refusal.Detail, true
 	}
 	if strings.Contains(err.Error(), "client didn't provide a certificate") { // crypto/tls has no type for it
-		return decision.CertificateMissing, "", true
+		return decision.CertificateMissing, judge.NothingPresented, true
 	}
 	return 0, "", false
 }

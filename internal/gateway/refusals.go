@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"sync"
@@ -64,6 +65,8 @@ type Recollection struct {
 	Explanation *judge.Explanation `json:"explanation,omitempty"`
 	// Unexplained says why there is no explanation.
 	Unexplained string `json:"unexplained,omitempty"`
+	// Changes say what could be changed so that the request passes, where it was not the rules that refused it.
+	Changes []string `json:"what_to_change,omitempty"`
 }
 
 // refusals is a ring of the newest. The zero value is empty and ready.
@@ -153,7 +156,27 @@ func (g *Gateway) Recall(requestID string) *Recollection {
 	if err != nil {
 		out.Unexplained = err.Error()
 	}
+	if r.unkept != "" || r.After {
+		out.Changes = r.advice()
+	}
 	return out
+}
+
+// advice is for refusals that the rules have no part in.
+func (r *Refusal) advice() []string {
+	switch r.Reason { //nolint:exhaustive // the others are for explain
+	case decision.RequestMalformed:
+		return []string{"The client has to send the request otherwise; the detail says what is wrong with it."}
+	case decision.RequestTooLarge:
+		return []string{fmt.Sprintf("The client has to send less, or the limit that the detail names has to be raised, in the limits of the API or of the listener %q.", r.Listener)}
+	case decision.RequestTimeout:
+		return []string{fmt.Sprintf("The client has to send faster, or the limit that the detail names has to be changed, in the limits of the API or of the listener %q.", r.Listener)}
+	case decision.MisdirectedRequest:
+		return []string{"The client has to open a new connection; most do so by themselves after 421."}
+	case decision.Overloaded, decision.UpstreamUnavailable:
+		return []string{"The request may pass when it is sent again. If this happens often, look at the upstream and at what the detail names."}
+	}
+	return nil
 }
 
 // remember keeps what explain needs of a request that was refused.

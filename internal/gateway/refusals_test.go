@@ -115,3 +115,34 @@ func TestARefusedHandshakeIsExplainedByItsRecord(t *testing.T) {
 		t.Errorf("explained as %+v", e)
 	}
 }
+
+// What the rules have no part in has an advice, too.
+func TestRefusalsBesideTheRulesSayWhatToChange(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, strings.Replace(limited("max_target_size: 64, max_header_size: 1KiB, max_body_size: 1KiB"), "http://BACKEND", "http://127.0.0.1:1", 1))
+	post := "POST /open/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4096\r\n\r\n" + strings.Repeat("x", 4096)
+	for _, c := range []struct {
+		request, reason, advice string
+		status                  int
+	}{
+		{"GET /open/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", "request_malformed", "send the request otherwise", 400},
+		{"GET /open/" + strings.Repeat("x", 64) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "request_too_large", "the limit that the detail names has to be raised", 414},
+		{"GET /open/ HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 2000) + "\r\n\r\n", "request_too_large", "the limit that the detail names has to be raised", 431},
+		{post, "request_too_large", "the limit that the detail names has to be raised", 413},
+		{"GET /open/ HTTP/1.1\r\nHost: localhost\r\n\r\n", "upstream_unavailable", "look at the upstream", 502},
+	} {
+		a := s.raw("public", "localhost", nil, c.request)
+		if a.status != c.status || a.reason != c.reason {
+			t.Errorf("%.40q: %d %s", c.request, a.status, a.reason)
+			continue
+		}
+		r := s.recall(a.header.Get("X-Request-ID"))
+		if len(r.Changes) != 1 || !strings.Contains(r.Changes[0], c.advice) {
+			t.Errorf("%.40q: the advice is %q", c.request, r.Changes)
+		}
+	}
+	a := s.raw("public", "localhost", nil, "GET /nowhere/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if r := s.recall(a.header.Get("X-Request-ID")); r.Changes != nil || len(r.Explanation.Changes) == 0 {
+		t.Errorf("what the rules decided has its advice in the explanation: %q", r.Changes)
+	}
+}

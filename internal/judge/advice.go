@@ -2,9 +2,11 @@ package judge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"sallyport/internal/config"
 	"sallyport/internal/decision"
 	"sallyport/internal/trust"
 )
@@ -125,7 +127,11 @@ func (w *witness) advisePurpose() {
 		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
 		return
 	}
-	w.change("Have %q issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken.Subject)
+	if w.flaw == trust.FlawKeyUsage {
+		w.change("Have %q issued anew with the key usage digitalSignature.", w.broken.Subject)
+		return
+	}
+	w.change("Have %q issued anew with the extended key usage clientAuth, or without any extended key usage.", w.broken.Subject)
 }
 
 // brokeAtTheLeaf reports whether the caller's own certificate broke the path.
@@ -191,16 +197,34 @@ func inBrackets(place string) string {
 	return " (" + place + ")"
 }
 
+// wanting names the listeners on which an API wants certificates, where the request came to one without TLS; those that are known
+// are left out.
+func (w *witness) wanting(a *API, known []string) []string {
+	var names []string
+	for i, b := range a.bindings {
+		if name := quote(w.rules.listeners[i].Name); b != nil && b.mode != config.ModeNone && !w.request.Listener.TLS && !slices.Contains(known, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // mostRoutes is how many APIs explain names where none owns a request.
 const mostRoutes = 5
 
 // adviseNoRoute names what is near: APIs that own the place on other listeners, and those that the host has.
 func (w *witness) adviseNoRoute(o *Outcome) {
-	var elsewhere, here []string
+	var elsewhere, here, wanting []string
 	for _, a := range w.rules.routes.Lookup(o.Host, o.Path) {
 		if a.bindings[w.request.Listener.Index] == nil && len(elsewhere) < mostRoutes {
 			elsewhere = append(elsewhere, quote(a.Label()))
+			wanting = append(wanting, w.wanting(a, wanting)...)
 		}
+	}
+	if len(wanting) > 0 {
+		w.change("The API %s owns this host and path and wants client certificates, which the listener %q cannot ask for, because it speaks no TLS: use the listener %s.",
+			strings.Join(elsewhere, " and "), w.out.Listener, strings.Join(wanting, " or "))
+		return
 	}
 	if len(elsewhere) > 0 {
 		w.change("The API %s owns this host and path, but not on the listener %q: add that to its listeners, or use another.", strings.Join(elsewhere, " and "), w.out.Listener)

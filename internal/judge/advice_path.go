@@ -31,7 +31,7 @@ func (w *witness) adviseChain() {
 		w.change("A CA on the path may not certify all names of %q (its name constraints): have that certificate issued anew with permitted names, or by another CA.", w.broken.Subject)
 	case trust.FlawExtension:
 		w.change("Have %q issued anew without the critical extension that the detail names, or with the extension not critical.", w.broken.Subject)
-	case trust.FlawOther:
+	case trust.FlawOther, trust.FlawKeyUsage:
 		w.change("See the detail for the element that broke the path.")
 	}
 	w.change("sallyport cert verify tries a chain without the gateway.")

@@ -61,7 +61,7 @@ func (a *asked) live(t *testing.T, rules *judge.Rules) (o judge.Outcome, handsha
 	v.Evidence = judge.NewEvidence(presented, profile.Asks())
 	if profile.ClientAuth == config.ClientAuthRequired {
 		if presented == nil {
-			return judge.Refused(decision.Decision{Reason: decision.CertificateMissing}, false), true
+			return judge.Refused(decision.Decision{Reason: decision.CertificateMissing, Detail: judge.NothingPresented}, false), true
 		}
 		if err := profile.VerifyHandshake(presented, now()); err != nil {
 			refused, _ := errors.AsType[*trust.Error](err)
@@ -106,9 +106,6 @@ func (a *asked) agrees(t *testing.T, rules *judge.Rules) decision.Reason {
 	explained := said{e.Decision, e.API, e.Detail, e.Caller, e.Reason, decision.OK, e.Status, e.Handshake}
 	if e.WouldBe != nil {
 		explained.wouldBe = *e.WouldBe
-	}
-	if handshake && live.reason == decision.CertificateMissing {
-		live.detail = explained.detail // crypto/tls has no details
 	}
 	if diff := cmp.Diff(live, explained, cmp.AllowUnexported(said{})); diff != "" {
 		t.Errorf("%+v:\n%s", *a, diff)

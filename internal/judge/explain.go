@@ -39,8 +39,10 @@ type Explanation struct {
 	Version string `json:"api_version,omitempty"`
 	// Rules is where the document says what holds for callers of the API, as file:line.
 	Rules string `json:"rules_at,omitempty"`
-	// Caller is the subject that the backend is told, "" for an anonymous caller.
-	Caller string `json:"caller,omitempty"`
+	// Caller is the subject that the backend is told, and CallerSHA256 the thumbprint, "" for an anonymous caller. A subject may be
+	// empty, too.
+	Caller       string `json:"caller,omitempty"`
+	CallerSHA256 string `json:"caller_sha256,omitempty"`
 	// NotSent says why no client would send the certificate of the question, which was therefore judged without one; "" where
 	// clients do, and where nobody asks them.
 	NotSent string `json:"not_sent,omitempty"`
@@ -280,7 +282,8 @@ func (w *witness) conclude(d decision.Decision, o *Outcome) *Explanation {
 			e.API, e.Version, e.Rules = o.API.Label(), o.API.Version(), o.API.where
 		}
 		if o.Caller.Known() {
-			e.Caller = o.Caller.verdict.Identity.Subject().String()
+			id := o.Caller.verdict.Identity
+			e.Caller, e.CallerSHA256 = id.Subject().String(), id.SHA256().String()
 		}
 	}
 	w.validated(o)

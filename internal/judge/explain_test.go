@@ -64,7 +64,8 @@ func TestAnExplanationNamesTheCertificateThatBrokeThePath(t *testing.T) {
 		{"the intermediate expired", "CN=Old issuing", leaf(oldIssuing), decision.CertificateExpired, []string{`"CN=Old issuing" has to be replaced`, "2026-03-01T11:00:00Z"}},
 		{"the leaf is of the future", "CN=Test Leaf", kinds[decision.CertificateNotYetValid].Chain(), decision.CertificateNotYetValid, []string{"2026-03-01T13:00:00Z", "clocks"}},
 		{"the intermediate is of the future", "CN=New issuing", leaf(newIssuing), decision.CertificateNotYetValid, []string{`"CN=New issuing"`}},
-		{"the leaf is for servers", "CN=Test Leaf", kinds[decision.CertificatePurpose].Chain(), decision.CertificatePurpose, []string{"clientAuth", `"CN=Test Leaf"`}},
+		{"the leaf is for servers", "CN=Test Leaf", kinds[decision.CertificatePurpose].Chain(), decision.CertificatePurpose, []string{"clientAuth", `"CN=Test Leaf"`, "not purpose: any"}},
+		{"the leaf may not sign", "CN=Test Leaf", p.issuing.Leaf(t, testpki.Options{Adjust: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }}).Chain(), decision.CertificatePurpose, []string{"digitalSignature", "not clientAuth"}},
 		{"the intermediate is for servers", "CN=Server issuing", leaf(serverIssuing), decision.CertificatePurpose, []string{`"CN=Server issuing"`, "clientAuth"}},
 		{"the leaf is weak", "CN=Test Leaf", kinds[decision.CertificateWeak].Chain(), decision.CertificateWeak, []string{`"CN=Test Leaf"`, "2,048"}},
 		{"the intermediate is weak", "CN=Weak issuing", leaf(weakIssuing), decision.CertificateWeak, []string{`"CN=Weak issuing"`}},
@@ -226,6 +227,7 @@ func TestAdviceNamesTheRuleAndTheWayOut(t *testing.T) {
 	text := document(`  - {name: reading, hosts: [a.test], path: /reading/, methods: [GET], upstream: echo, listeners: [public]}
   - {name: listed, hosts: [a.test], path: /listed/, upstream: echo, listeners: [public], client_certificate: {mode: required, allow: [{common_name: Orders}], deny: [{common_name: villain}]}}
   - {name: elsewhere, hosts: [b.test], upstream: echo, listeners: [plain]}
+  - {name: partners-only, hosts: [d.test], upstream: echo, listeners: [public], client_certificate: {mode: required}}
   - {name: far, hosts: [c.test], path: /far/, upstream: echo, listeners: [plain]}
   - {name: lost, hosts: [a.test], path: /lost/, upstream: lost}`)
 	rules := p.rules(t, text)
@@ -240,6 +242,8 @@ func TestAdviceNamesTheRuleAndTheWayOut(t *testing.T) {
 		{question("https://a.test/lost/", nil), decision.UpstreamUnavailable, []string{"upstream"}},
 		{question("https://a.test/", nil), decision.NoRoute, []string{`"reading" at /reading/`, `"listed" at /listed/`}},
 		{question("https://b.test/", nil), decision.NoRoute, []string{`"elsewhere" owns this host and path, but not on the listener "public"`}},
+		{question("http://d.test/", nil), decision.NoRoute, []string{`"partners-only" owns this host and path and wants client certificates, which the listener "plain" cannot ask for`, `use the listener "public"`, "not add that"}},
+		{question("http://a.test/reading/", nil), decision.NoRoute, []string{`"reading" owns this host and path, but not on the listener "plain": add that`}},
 		{question("https://c.test/", nil), decision.NoRoute, []string{`No API on the listener "public" has the host "c.test"`, "not far"}},
 		{question("https://a.test/%00", nil), decision.RequestMalformed, []string{"detail"}},
 		{judge.Question{URL: "https://a.test/", Host: "a..b"}, decision.RequestMalformed, []string{"detail"}},

@@ -171,8 +171,8 @@ func (p *Profile) admits(ev *Evidence, now time.Time, t *decision.Trace) Judgeme
 	case !p.insists():
 		return anonymous
 	case !ev.presented():
-		t.Add("handshake", decision.Fail, insistsText)
-		return refuse(decision.CertificateMissing, insistsText)
+		t.Add("handshake", decision.Fail, NothingPresented)
+		return refuse(decision.CertificateMissing, NothingPresented)
 	}
 	if t.Enabled() {
 		return admitted(p.handshake.Explain(ev.chain, now, nil), ev, p.handshake, t)

@@ -97,8 +97,8 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 		return Judgement{Decision: d}
 	}
 	if p.insists() && !v.Evidence.presented() {
-		t.Add("handshake", decision.Fail, insistsText)
-		return Judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: insistsText})}
+		t.Add("handshake", decision.Fail, NothingPresented)
+		return Judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: NothingPresented})}
 	}
 	if refused := r.route(v, o, t); !refused.Allowed() {
 		if p.insists() { // which APIs there are is for those whom the profile lets in
@@ -137,7 +137,8 @@ func (o *Outcome) Overlooked(v *Request) decision.Decision {
 	return demanding.judge(v.Listener.ProfileFor(o.Host), v.Evidence, v.Now, nil).Decision
 }
 
-const insistsText = "the TLS profile requires a client certificate and none was presented"
+// NothingPresented is the detail of certificate_missing where a TLS profile insists on a certificate, in its handshake too.
+const NothingPresented = "the TLS profile requires a client certificate and none was presented"
 
 // misdirected refuses a request whose host is served otherwise than the server name of its connection. What counts is the
 // profile that the name has now: one that has changed since the handshake holds its demands against every request.

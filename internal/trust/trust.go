@@ -70,6 +70,7 @@ const (
 	FlawPathLen        // there are more intermediates than a CA on the path allows
 	FlawNoIssuer       // what issued a certificate may not issue any
 	FlawNames          // a CA on the path may not certify the names
+	FlawKeyUsage       // a caller's key may not make signatures
 	FlawExtension      // a critical extension is not understood
 )
 

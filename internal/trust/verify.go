@@ -213,7 +213,7 @@ func (in *inquiry) callerFault(s *Store, leaf *x509.Certificate) *fault {
 	case in.use == ClientAuth && isCA(leaf):
 		return faultf(leaf, decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
 	case s.purposeIn(in.use) == ClientAuth && leaf.KeyUsage != 0 && leaf.KeyUsage&signingUsages == 0:
-		return faultf(leaf, decision.CertificatePurpose, "%s is not meant for %s: its key usage allows neither signatures nor key agreement", name(leaf), ClientAuth)
+		return faultf(leaf, decision.CertificatePurpose, "%s is not meant for %s: its key usage allows neither signatures nor key agreement", name(leaf), ClientAuth).as(FlawKeyUsage)
 	}
 	return nil
 }
