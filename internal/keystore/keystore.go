@@ -281,8 +281,8 @@ func parseKey(label string, der []byte) (crypto.Signer, error) {
 	}
 	header, length, sizeErr := lengthOf(der) // the parsers do not say what follows
 	if err != nil || sizeErr != nil || header+length != len(der) {
-		if unsupported := unsupportedKey(der); unsupported != nil {
-			return nil, unsupported
+		if kind := unsupportedKind(der); kind != "" {
+			return nil, fmt.Errorf("the private key is %s, which is not supported: have the certificate issued anew for RSA, ECDSA on P-256, P-384 or P-521, or Ed25519", kind)
 		}
 		return nil, fmt.Errorf("parse private key: it does not hold a valid %s key of a supported kind", format)
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -68,9 +67,9 @@ func withoutKey(der []byte) (*x509.Certificate, error) {
 	return cert, nil
 }
 
-// unsupportedKey says of a PKCS#8 key that is well-formed (RFC 5958, section 2) which kind it is and what to do; nil for any
+// unsupportedKind names the kind of a PKCS#8 key (RFC 5958, section 2) that is well-formed and of no supported kind; "" for any
 // other. It quotes nothing of the key.
-func unsupportedKey(der []byte) error {
+func unsupportedKind(der []byte) string {
 	var key struct {
 		Version   int
 		Algorithm struct {
@@ -81,7 +80,7 @@ func unsupportedKey(der []byte) error {
 		Rest []asn1.RawValue `asn1:"optional"`
 	}
 	if rest, err := asn1.Unmarshal(der, &key); err != nil || len(rest) > 0 {
-		return nil
+		return ""
 	}
 	kinds := map[string]string{
 		"1.3.101.113": "Ed448", "1.3.101.111": "X448", "1.3.101.110": "X25519", "1.2.840.10040.4.1": "DSA", "1.2.840.10046.2.1": "Diffie-Hellman",
@@ -93,17 +92,17 @@ func unsupportedKey(der []byte) error {
 	switch {
 	case kind != "":
 	case id == "1.2.840.113549.1.1.1", id == "1.3.101.112": // RSA and Ed25519: it is damaged
-		return nil
+		return ""
 	case id != "1.2.840.10045.2.1":
 		kind = "of the kind " + id
 	default:
 		if _, err := asn1.Unmarshal(key.Algorithm.Parameters.FullBytes, &curve); err != nil {
-			return nil
+			return ""
 		}
 		if slices.Contains([]string{"1.3.132.0.33", "1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"}, curve.String()) {
-			return nil // damaged, too
+			return "" // damaged, too
 		}
 		kind = "ECDSA on the curve " + curve.String()
 	}
-	return fmt.Errorf("the private key is %s, which is not supported: have the certificate issued anew for RSA, ECDSA on P-256, P-384 or P-521, or Ed25519", kind)
+	return kind
 }
