@@ -31,7 +31,8 @@ func certInspectCommand() *cobra.Command {
 		Short: "Say what is in certificate files, and what is odd about it",
 		Long: `Inspect shows every certificate of PEM, DER, PKCS#12 and JKS files: names and thumbprints in the usual spellings, what
 the gateway would let it be used for, how the certificates belong together, and lints, each with what the gateway does
-about it. A file called - is standard input; others have to be regular files.
+about it. A file called - is standard input; others have to be regular files. Of names in BMPString or T61String
+java_rfc2253 shows the text; Java's own getName() garbles them.
 
 The password of a key store is the first line of --password-file (- is standard input), or else the environment variable
 ` + passwordVariable + `. It is never asked for, never shown, and no argument.

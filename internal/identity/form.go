@@ -25,7 +25,8 @@ const (
 	FormJava
 	// FormJavaRFC1779 is X500Principal.getName("RFC1779").
 	FormJavaRFC1779
-	// FormJavaRFC2253 is X500Principal.getName().
+	// FormJavaRFC2253 is X500Principal.getName(), but for values of BMPString and T61String, of which Java 17 writes the octets as
+	// if they were UTF-8 there; here they are the text.
 	FormJavaRFC2253
 )
 
