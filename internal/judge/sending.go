@@ -103,7 +103,7 @@ func (w *witness) overTLS12(presented []*x509.Certificate, p *Profile) string {
 		return "TLS breaks the handshake off: " + b.String()
 	}
 	v := *w.request
-	v.TLSVersion, v.Evidence = tls.VersionTLS12, NewEvidence(presented, true)
+	v.TLSVersion, v.Evidence = tls.VersionTLS12, NewEvidence(presented, p.Asks())
 	refused := p.admits(v.Evidence, v.Now, nil).Decision
 	if refused.Allowed() {
 		refused = w.rules.Decide(&v, nil).Decision
