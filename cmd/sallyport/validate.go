@@ -95,11 +95,8 @@ func validate(path string) (*validation, error) {
 	}
 	v.Valid = true
 	v.Counts = sectionCount{len(checked.Document.Listeners), len(checked.Document.APIs)}
-	for _, n := range checked.Document.Notes() {
+	for _, n := range checked.Notes() {
 		v.Notes = append(v.Notes, finding{n.File, n.Line, n.Column, n.Message, "", n.String()})
-	}
-	for _, n := range checked.Snapshot.Notes() {
-		v.Notes = append(v.Notes, finding{Message: n, text: n})
 	}
 	for i := range checked.Unbuilt {
 		v.Unbuilt = append(v.Unbuilt, findingOf(&checked.Unbuilt[i]))

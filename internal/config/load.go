@@ -99,6 +99,6 @@ func (l *loader) finish() error {
 		message.Position = Position{}
 		l.doc.source.notes = append(l.doc.source.notes, Note{Position: e.Position, Message: message.Error()})
 	}
-	sortNotes(l.doc.source.notes)
+	SortNotes(l.doc.source.notes)
 	return nil
 }

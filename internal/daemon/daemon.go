@@ -72,6 +72,13 @@ func Check(path string, options config.Options, previous *gateway.Snapshot, cloc
 	return c, nil
 }
 
+// Notes are the remarks about the document and about what was compiled from it, ordered by position.
+func (c *Checked) Notes() []config.Note {
+	notes := append(c.Document.Notes(), c.Snapshot.Notes()...)
+	config.SortNotes(notes)
+	return notes
+}
+
 // Runnable returns what keeps the document from being run by this build, nil when nothing does.
 func (c *Checked) Runnable() error {
 	if len(c.Unbuilt) > 0 {
@@ -295,11 +302,8 @@ func (d *daemon) running(c *Checked) []slog.Attr {
 
 // remark says everything about what is running that deserves a look.
 func (d *daemon) remark(c *Checked) {
-	for _, n := range c.Document.Notes() {
+	for _, n := range c.Notes() {
 		d.log.Warn("configuration", slog.String("note", n.String()))
-	}
-	for _, n := range c.Snapshot.Notes() {
-		d.log.Warn("configuration", slog.String("note", n))
 	}
 	if broken := c.Snapshot.Broken(); len(broken) > 0 {
 		d.log.Warn("serving partially: these APIs refuse every request", slog.Any("broken", broken))
