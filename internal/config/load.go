@@ -27,6 +27,8 @@ type Options struct {
 	// Seen is told every file and directory that Load reads or tries to read, also when it fails, so that a document
 	// that names a missing file can be loaded again when the file comes. Nil is fine.
 	Seen func(path string)
+	// Done ends waiting for a pipe in the place of the document when it is closed; nil never is.
+	Done <-chan struct{}
 }
 
 // Load reads a file, or every *.yaml and *.yml file of a directory (not below it, no hidden files, in the order of their

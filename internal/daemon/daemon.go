@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Poll = time.Second
 	}
 	seen, began := newWatch(o.Config), time.Now()
-	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial}, nil, o.Clock)
+	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial, Done: ctx.Done()}, nil, o.Clock)
 	if err != nil {
 		return err
 	}
@@ -241,22 +241,22 @@ func (d *daemon) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-d.options.Reload:
-			d.reload("signal")
+			d.reload(ctx, "signal")
 		case <-tick.C:
 			if d.watch.changed() {
-				d.reload("file change")
+				d.reload(ctx, "file change")
 			}
 		}
 	}
 }
 
 // reload puts the document to work as it is now, or says why the running one stays.
-func (d *daemon) reload(trigger string) {
+func (d *daemon) reload(ctx context.Context, trigger string) {
 	began := time.Now()
 	d.watch.settle() // before reading: what changes while it is read is seen at the next tick
 	var files []string
 	seen := func(path string) { files = append(files, path) }
-	checked, err := Check(d.options.Config, config.Options{Seen: seen}, d.gateway.Snapshot(), d.options.Clock)
+	checked, err := Check(d.options.Config, config.Options{Seen: seen, Done: ctx.Done()}, d.gateway.Snapshot(), d.options.Clock)
 	d.watch.follow(files, began) // those of a refused document, too: a missing file may come
 	if err == nil {
 		err = checked.Runnable()
@@ -270,7 +270,7 @@ func (d *daemon) reload(trigger string) {
 	}
 	d.logs.apply(checked.Document.Log)
 	d.runs(checked)
-	d.log.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", append(d.running(checked), slog.String("trigger", trigger))...)
+	d.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", append(d.running(checked), slog.String("trigger", trigger))...)
 	d.remark(checked)
 }
 
