@@ -200,7 +200,7 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"API", joined(e.API, e.Version)},
 		{"rules", e.Rules},
 		{"caller", e.Caller},
-		{"path", path(e.Path)},
+		{"certificate path", path(e.Path)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(table, "%s\t%s\n", row[0], terminal(row[1]))

@@ -78,6 +78,9 @@ func parseGiven(ctx context.Context, stdin io.Reader, name string) ([]*x509.Cert
 		return nil, err
 	}
 	bundle, err := keystore.Parse(data, os.Getenv(passwordVariable))
+	if errors.Is(err, keystore.ErrNoPassword) {
+		err = fmt.Errorf("%w (a password is taken from %s)", err, passwordVariable)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

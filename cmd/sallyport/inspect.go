@@ -111,6 +111,9 @@ func inspectFiles(ctx context.Context, names []string, passwordFile string, stdi
 // parseAny reads a file of any format that package keystore knows.
 func parseAny(data []byte, password string) (*inspect.File, error) {
 	bundle, err := keystore.Parse(data, password)
+	if errors.Is(err, keystore.ErrNoPassword) {
+		err = fmt.Errorf("%w (a password is taken from --password-file or %s)", err, passwordVariable)
+	}
 	if err != nil {
 		return nil, err
 	}

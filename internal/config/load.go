@@ -12,6 +12,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -32,8 +33,12 @@ type Options struct {
 }
 
 // Load reads a file, or every *.yaml and *.yml file of a directory (not below it, no hidden files, in the order of their
-// names) as one document. The error is an ErrorList with every mistake, or says why the path itself could not be read.
+// names) as one document. The paths in a document that the shell hands over, such as /dev/stdin, are relative to the working
+// directory. The error is an ErrorList with every mistake, or says why the path itself could not be read.
 func Load(path string, opts Options) (*Document, error) {
+	if path == "" {
+		return nil, errors.New("load configuration: the path is empty")
+	}
 	if opts.Env == nil {
 		opts.Env = os.LookupEnv
 	}
