@@ -6,20 +6,26 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 )
 
-// pipePatience is how long nothing may come through a pipe that the document is read from.
+// pipePatience is how long nothing may come through a pipe that a command line names.
 const pipePatience = 10 * time.Second
 
 var (
 	errDirectory = errors.New("is a directory")
 	errIrregular = errors.New("is not a regular file")
+	errStopped   = errors.New("interrupted")
 )
 
-// ReadRegular reads a file that somebody named by the rules for the files of a document: a regular file of at most limit
-// bytes, which is never waited for. Anything else, such as a pipe, a device or a directory, is an error that names the path.
-func ReadRegular(path string, limit int64) ([]byte, error) { return readRegular(path, limit) }
+// ReadGiven reads a whole file of at most limit bytes that somebody named on a command line, as Load reads its path. It may
+// be a pipe, such as a shell's <(…): one through which nothing comes for ten seconds is an error, and so is being
+// interrupted, which is when done is closed; nil never is. Errors name the path. The files that a document names are regular
+// ones: what reloads by itself must not wait for anybody.
+func ReadGiven(path string, limit int64, done <-chan struct{}) ([]byte, error) {
+	return readAny(path, limit, pipePatience, done)
+}
 
 // readRegular reads a whole regular file of at most limit bytes. Nothing else is opened for long enough to wait for it:
 // a pipe or a device would be a place to hang.
@@ -56,8 +62,8 @@ func regular(info fs.FileInfo) error {
 }
 
 // readAny is readRegular for the path that the user gave, which may be a pipe, such as a shell's <(…). A pipe through
-// which nothing comes for as long as patience is an error.
-func readAny(path string, limit int64, patience time.Duration) ([]byte, error) {
+// which nothing comes for as long as patience is an error. Nobody waits any more once done is closed.
+func readAny(path string, limit int64, patience time.Duration, done <-chan struct{}) ([]byte, error) {
 	f, err := openNow(path)
 	if err != nil {
 		return nil, err
@@ -70,7 +76,26 @@ func readAny(path string, limit int64, patience time.Duration) ([]byte, error) {
 	if info.Mode().IsRegular() {
 		return readLimited(f, path, limit)
 	}
-	return readLimited(&patientReader{file: f, pipe: info.Mode()&fs.ModeNamedPipe != 0, patience: patience}, path, limit)
+	if info.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errDirectory}
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-done:
+			_ = f.Close() // it ends a read that waits
+		case <-ended:
+		}
+	}()
+	named := info.Mode()&fs.ModeNamedPipe != 0 && !inherited(path)
+	return readLimited(&patientReader{file: f, named: named, patience: patience, done: done}, path, limit)
+}
+
+// inherited reports whether a path means a file that was open when the program began. A pipe among them has all of its
+// writers from the beginning.
+func inherited(path string) bool {
+	return path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }
 
 func readLimited(r io.Reader, path string, limit int64) ([]byte, error) {
@@ -92,12 +117,26 @@ func readLimited(r io.Reader, path string, limit int64) ([]byte, error) {
 // its end only counts after something came.
 type patientReader struct {
 	file     *os.File
-	pipe     bool
+	named    bool
 	patience time.Duration
+	done     <-chan struct{} // whoever closes it closes file, too
 	some     bool
 }
 
 func (r *patientReader) Read(p []byte) (int, error) {
+	n, err := r.read(p)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	select {
+	case <-r.done: // a closed file has several errors, and none of them says why
+		return n, r.failed(errStopped)
+	default:
+		return n, err
+	}
+}
+
+func (r *patientReader) read(p []byte) (int, error) {
 	deadline := time.Now().Add(r.patience)
 	// What knows no deadlines, such as a disk, never waits for anybody.
 	if err := r.file.SetReadDeadline(deadline); err != nil && !errors.Is(err, os.ErrNoDeadline) {
@@ -107,11 +146,19 @@ func (r *patientReader) Read(p []byte) (int, error) {
 		n, err := r.file.Read(p)
 		r.some = r.some || n > 0
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF) && r.pipe && !r.some && time.Now().After(deadline):
-			return n, &fs.PathError{Op: "read", Path: r.file.Name(), Err: fmt.Errorf("nobody has written anything for %s", r.patience)}
-		case !errors.Is(err, io.EOF) || !r.pipe || r.some:
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF) && r.named && !r.some && time.Now().After(deadline):
+			return n, r.failed(fmt.Errorf("nobody has written anything for %s", r.patience))
+		case !errors.Is(err, io.EOF) || !r.named || r.some:
 			return n, err
 		}
-		<-time.After(min(r.patience, 10*time.Millisecond))
+		select {
+		case <-r.done:
+			return 0, os.ErrClosed
+		case <-time.After(min(r.patience, 10*time.Millisecond)):
+		}
 	}
+}
+
+func (r *patientReader) failed(err error) error {
+	return &fs.PathError{Op: "read", Path: r.file.Name(), Err: err}
 }

@@ -245,6 +245,19 @@ func TestServePartialStartsWithTheAffectedAPIsRefusing(t *testing.T) {
 	r.expect("/open/", 200)
 }
 
+func TestTheLogNamesThePlaceOfAnAnchorThatExpired(t *testing.T) {
+	t.Parallel()
+	r := prepare(t)
+	old := testpki.NewCA(t, testpki.Options{CommonName: "Old CA", NotAfter: time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)})
+	r.write("old.pem", string(old.PEM()))
+	r.write("sallyport.yaml", strings.Replace(document, "[{file: anchors.pem}]", "[{file: anchors.pem}, {file: old.pem}]", 1))
+	r.start(0)
+	want := filepath.Join(r.dir, "sallyport.yaml") + `:7:53: trust store "partners": "CN=Old CA" is skipped: it expired after 2021-01-01T00:00:00Z`
+	if got := r.log.wait(t, "configuration", 1)["note"]; got != want {
+		t.Errorf("the note is %q, want %q", got, want)
+	}
+}
+
 func TestCheckReportsAWrongDocumentAsAList(t *testing.T) {
 	t.Parallel()
 	r := prepare(t)

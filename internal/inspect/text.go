@@ -23,7 +23,7 @@ func (r *Report) Write(w io.Writer, title string) error {
 		t.line("", "private key %d of %d", i+1, len(r.Keys))
 		t.pair("key", key.Type)
 		t.pair("spki sha256", key.SPKISHA256)
-		t.pair("belongs to", "certificate "+orNone(numbersText(key.Certificates)))
+		t.pair("belongs to", ownersText(key.Certificates))
 	}
 	if len(r.Problems) > 0 {
 		t.line("", "")
@@ -203,6 +203,13 @@ func (t *text) extensions(c *Certificate) {
 		extensions = append(extensions, fmt.Sprintf("%s, %s", extension, counted(e.Bytes, "byte")))
 	}
 	t.list("extensions", extensions)
+}
+
+func ownersText(certificates []int) string {
+	if len(certificates) == 0 {
+		return "no certificate of the file"
+	}
+	return "certificate " + numbersText(certificates)
 }
 
 func orNone(text string) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/identity"
 	"sallyport/internal/trust"
 )
 
@@ -111,6 +112,12 @@ func storesOf(set *trust.Set) string {
 func (w *witness) advisePurpose() {
 	leaf := w.request.Evidence.Leaf()
 	if leaf != nil && leaf.IsCA && w.brokeAtTheLeaf() {
+		for _, c := range w.request.Evidence.Presented() {
+			if !c.IsCA {
+				w.change("What the caller presents begins with a CA: its own certificate has to come first, which may be %q.", identity.SubjectText(c))
+				return
+			}
+		}
 		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
 		return
 	}
