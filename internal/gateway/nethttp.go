@@ -224,6 +224,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	x.body = newRequestBody(r.Body, x.control)
+	x.body.awaited = r.Header["Expect"] != nil
 	if p := c.protocol.Load(); p != nil && p.http1 != nil {
 		x.body.violation = p.http1.Err
 		_ = x.control.EnableFullDuplex() // an answer may come before the end of the request; HTTP/2 always can
