@@ -56,7 +56,8 @@ func (e *ListError) Error() string {
 
 // ReadSHA256List reads thumbprints, one a line, each as ParseSHA256 takes it. Empty lines, and what follows a "#", count for
 // nothing; of thumbprints that are there twice the first line counts. The capacity is how many there may be, to take that
-// memory at once; lines are counted in 32 bits, which bounds on a file have to see to. The error is the reader's, or a *ListError; a list without a thumbprint is empty and no error.
+// memory at once; lines are counted in 32 bits, which bounds on a file have to see to. The error is the reader's, or a
+// *ListError; a list without a thumbprint is empty and no error.
 func ReadSHA256List(r io.Reader, capacity int) (*SHA256List, error) {
 	entries := make([]listed, 0, max(capacity, 0))
 	bad := &ListError{}
