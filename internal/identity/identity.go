@@ -30,7 +30,7 @@ type Identity struct {
 	subject, issuer DN
 	commonName      string
 	hasCommonName   bool
-	organizations   []string // the subject's organizationIdentifier attributes
+	organization    string // the subject's only organizationIdentifier
 	names           alternativeNames
 	policies        []PolicyOID
 	statements      QCStatements
@@ -107,7 +107,7 @@ func (id *Identity) readNames() error {
 		}
 	}
 	id.statements = QCStatementsOf(leaf)
-	id.organizations = id.subject.values(oidOrganizationIdentifier)
+	id.organization, _ = id.subject.OrganizationIdentifier()
 	if names := id.subject.CommonNames(); len(names) == 1 && names[0] != "" {
 		id.commonName, id.hasCommonName = names[0], true
 	}

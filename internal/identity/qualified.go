@@ -101,19 +101,24 @@ func (id *Identity) QCStatements() QCStatements {
 // OrganizationIdentifiers returns the subject's organizationIdentifier attributes (2.5.4.97) in DER order, as the
 // certificate says them.
 func (id *Identity) OrganizationIdentifiers() []string {
-	if id == nil {
-		return nil
-	}
-	return slices.Clone(id.organizations)
+	return id.Subject().values(oidOrganizationIdentifier)
 }
 
 // OrganizationIdentifier returns the subject's organizationIdentifier, such as PSDDE-BAFIN-123456, as the certificate says
 // it and true, or "" and false when there is none or more than one.
 func (id *Identity) OrganizationIdentifier() (string, bool) {
-	if id == nil || len(id.organizations) != 1 || id.organizations[0] == "" {
+	if id == nil {
 		return "", false
 	}
-	return id.organizations[0], true
+	return id.organization, id.organization != ""
+}
+
+// OrganizationIdentifier is Identity.OrganizationIdentifier of a name.
+func (d *DN) OrganizationIdentifier() (string, bool) {
+	if all := d.values(oidOrganizationIdentifier); len(all) == 1 && all[0] != "" {
+		return all[0], true
+	}
+	return "", false
 }
 
 func parseQCStatements(der []byte) (QCStatements, error) {
