@@ -139,11 +139,11 @@ func TestMoreDenyNeverGrantsAndOrderNeverMatters(t *testing.T) {
 	asWritten := func([]string) {}
 	shuffled := func(list []string) { l.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] }) }
 	grants, refusals, changed := 0, 0, 0
-	for range 120 {
+	for range 60 {
 		s := l.draw()
 		more := *s
 		level := l.IntN(3)
-		more.deny[level] = append(slices.Clone(s.deny[level]), l.entry(), l.entry())
+		more.deny[level] = append(slices.Clone(s.deny[level]), l.entry(), l.entry(), l.entry(), l.entry(), l.entry())
 		before, other, denied := l.p.rules(t, s.text(asWritten)), l.p.rules(t, s.text(shuffled)), l.p.rules(t, more.text(shuffled))
 		for i, who := range l.callers {
 			grant, reason := l.verdict(t, before, who)
@@ -164,8 +164,8 @@ func TestMoreDenyNeverGrantsAndOrderNeverMatters(t *testing.T) {
 			}
 		}
 	}
-	if grants < 200 || refusals < 200 || changed < 20 {
+	if grants < 100 || refusals < 100 || changed < 10 {
 		t.Errorf("%d grants, %d refusals, %d changed: too few to mean anything", grants, refusals, changed)
 	}
-	t.Logf("%d grants, %d refusals, %d changed by two more entries", grants, refusals, changed)
+	t.Logf("%d grants, %d refusals, %d changed by five more entries", grants, refusals, changed)
 }
