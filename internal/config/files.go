@@ -27,9 +27,19 @@ func ReadGiven(path string, limit int64, done <-chan struct{}) ([]byte, error) {
 	return readAny(path, limit, pipePatience, done)
 }
 
-// readRegular reads a whole regular file of at most limit bytes. Nothing else is opened for long enough to wait for it:
-// a pipe or a device would be a place to hang.
+// readRegular reads a whole regular file of at most limit bytes.
 func readRegular(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	return readLimited(f, path, limit)
+}
+
+// openRegular opens a regular file to read it. Nothing else is opened for long enough to wait for it: a pipe or a device
+// would be a place to hang.
+func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -41,14 +51,14 @@ func readRegular(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // nothing was written
 	if info, err = f.Stat(); err == nil {
 		err = regular(info) // once more, of what was opened
 	}
 	if err != nil {
+		_ = f.Close() // nothing was written
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
-	return readLimited(f, path, limit)
+	return f, nil
 }
 
 func regular(info fs.FileInfo) error {
@@ -104,13 +114,17 @@ func readLimited(r io.Reader, path string, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > limit:
-		size := fmt.Sprintf("%d bytes", limit)
-		if limit >= 1<<20 {
-			size = fmt.Sprintf("%d MiB", limit>>20)
-		}
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than " + size)}
+		return nil, tooLarge(path, limit)
 	}
 	return data, nil
+}
+
+func tooLarge(path string, limit int64) error {
+	size := fmt.Sprintf("%d bytes", limit)
+	if limit >= 1<<20 {
+		size = fmt.Sprintf("%d MiB", limit>>20)
+	}
+	return &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than " + size)}
 }
 
 // patientReader reads what is not a regular file. A named pipe is at its end as long as nobody has opened it to write, so

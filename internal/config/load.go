@@ -30,6 +30,9 @@ type Options struct {
 	Seen func(path string)
 	// Done ends waiting for a pipe in the place of the document when it is closed; nil never is.
 	Done <-chan struct{}
+	// Lists are the files of thumbprints that are still in use by documents of before: one of the same content is shared
+	// with them and not read anew. Nil shares within the document alone.
+	Lists *Lists
 }
 
 // Load reads a file, or every *.yaml and *.yml file of a directory (not below it, no hidden files, in the order of their
@@ -41,6 +44,9 @@ func Load(path string, opts Options) (*Document, error) {
 	}
 	if opts.Env == nil {
 		opts.Env = os.LookupEnv
+	}
+	if opts.Lists == nil {
+		opts.Lists = &Lists{}
 	}
 	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
 	files, err := l.readFiles(path)
@@ -71,6 +77,7 @@ type loader struct {
 	unsound  map[any]bool // sections by key, and their entries by address, with any error in decoding
 	noted    map[any]bool // fields that noteOnce has spoken of
 	aliased  []aliased    // matchers with an alias
+	filed    []aliased    // matchers with a certificate or a file of thumbprints
 	suggests int          // how many suggestions were looked for, see nearest
 }
 

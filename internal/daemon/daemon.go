@@ -100,7 +100,8 @@ func Run(ctx context.Context, o Options) error {
 		o.Poll = time.Second
 	}
 	seen, began := newWatch(o.Config), time.Now()
-	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial, Done: ctx.Done()}, nil, o.Clock)
+	lists := &config.Lists{}
+	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial, Done: ctx.Done(), Lists: lists}, nil, o.Clock)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	counters := metrics.New(o.Version)
 	g := gateway.New(gateway.Options{Log: logs.events(), Access: logs.access(), Clock: o.Clock, Metrics: counters})
-	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, metrics: counters, watch: seen}
+	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, metrics: counters, watch: seen, lists: lists}
 	d.phase.Store(starting)
 	closeAdmin, err := d.openAdmin(ctx)
 	if err != nil {
@@ -212,6 +213,7 @@ type daemon struct {
 	gateway *gateway.Gateway
 	metrics *metrics.Set
 	watch   *watch
+	lists   *config.Lists
 
 	shutdown config.Shutdown // of the running document
 	phase    atomic.Int32    // one of the phases
@@ -256,7 +258,7 @@ func (d *daemon) reload(ctx context.Context, trigger string) {
 	d.watch.settle() // before reading: what changes while it is read is seen at the next tick
 	var files []string
 	seen := func(path string) { files = append(files, path) }
-	checked, err := Check(d.options.Config, config.Options{Seen: seen, Done: ctx.Done()}, d.gateway.Snapshot(), d.options.Clock)
+	checked, err := Check(d.options.Config, config.Options{Seen: seen, Done: ctx.Done(), Lists: d.lists}, d.gateway.Snapshot(), d.options.Clock)
 	d.watch.follow(files, began) // those of a refused document, too: a missing file may come
 	if err == nil {
 		err = checked.Runnable()

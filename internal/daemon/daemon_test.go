@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/daemon"
 	"sallyport/internal/gateway"
+	"sallyport/internal/identity"
 	"sallyport/internal/testpki"
 )
 
@@ -196,6 +197,25 @@ func TestAChangedFileReloadsTheDocument(t *testing.T) {
 		t.Errorf("record %v", line)
 	}
 	r.expect("/orders/", 403)
+}
+
+func TestAThumbprintThatIsAddedToAFileIsDenied(t *testing.T) {
+	t.Parallel()
+	r := prepare(t)
+	caller, other := identity.Thumbprint(r.caller.Cert).String(), identity.Thumbprint(r.foreign.Cert).String()
+	r.write("denied.txt", other+"\n")
+	r.write("sallyport.yaml", strings.Replace(document, "trust: [partners]}", "trust: [partners], deny: [{sha256_file: denied.txt}]}", 1))
+	r.start(5 * time.Millisecond)
+	r.expect("/orders/", 200)
+	r.write("denied.txt", other+"\n"+caller+"\n")
+	r.log.wait(t, "reloaded", 1)
+	r.expect("/orders/", 403)
+	r.write("denied.txt", "") // whoever truncates it lets nobody in
+	r.log.wait(t, "reload refused; the running configuration stays", 1)
+	r.expect("/orders/", 403)
+	r.write("denied.txt", other+"\n")
+	r.log.wait(t, "reloaded", 2)
+	r.expect("/orders/", 200)
 }
 
 func TestAFileThatWasMissingIsNoticedWhenItComes(t *testing.T) {

@@ -186,6 +186,7 @@ func (t *text) extensions(c *Certificate) {
 		t.list("names excluded", n.Excluded)
 	}
 	t.list("policies", c.Policies)
+	t.qualified(c.QCStatements)
 	t.list("ocsp", c.OCSP)
 	t.list("ca issuers", c.IssuerURLs)
 	t.list("crl", c.CRLs)
@@ -210,6 +211,38 @@ func ownersText(certificates []int) string {
 		return "no certificate of the file"
 	}
 	return "certificate " + numbersText(certificates)
+}
+
+// qualified shows the statements of a qualified certificate.
+func (t *text) qualified(q *identity.QCStatements) {
+	switch {
+	case q == nil:
+		return
+	case q.Malformed != "":
+		t.pair("qc statements", "cannot be read, so they say nothing: "+q.Malformed)
+		return
+	}
+	var statements []string
+	for _, oid := range q.IDs {
+		if name := statementNames()[oid]; name != "" {
+			oid += " " + name
+		}
+		statements = append(statements, oid)
+	}
+	t.list("qc statements", statements)
+	if p := q.PSD2; p != nil {
+		t.pair("  PSD2 roles", strings.Join(p.Roles, ", "))
+		t.pair("  PSD2 NCA", p.NCAName+", "+p.NCAID)
+	}
+}
+
+// statementNames are the words of RFC 3739, ETSI EN 319 412-5 and TS 119 495.
+func statementNames() map[string]string {
+	return map[string]string{
+		"1.3.6.1.5.5.7.11.1": "qcSyntaxV1", "1.3.6.1.5.5.7.11.2": "qcSyntaxV2", "0.4.0.1862.1.1": "QcCompliance", "0.4.0.1862.1.2": "QcLimitValue",
+		"0.4.0.1862.1.3": "QcRetentionPeriod", "0.4.0.1862.1.4": "QcSSCD", "0.4.0.1862.1.5": "QcPDS", "0.4.0.1862.1.6": "QcType",
+		"0.4.0.1862.1.7": "QcCClegislation", "0.4.0.19495.2": "PSD2",
+	}
 }
 
 func orNone(text string) string {

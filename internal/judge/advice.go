@@ -151,6 +151,11 @@ func (w *witness) adviseDenied(o *Outcome) {
 	if deny := o.Binding.deny; w.caller != nil {
 		if i := deny.find(w.caller); i >= 0 {
 			at = inBrackets(place(deny.at[i]))
+			file := deny.entries[i].SHA256File
+			if line, ok := deny.lineOf(deny.entries[i].Parsed.SHA256File, w.caller); ok {
+				w.change("Somebody denied this certificate on purpose. If that is over, remove line %d of %q, or the entry from deny%s.", line, file, at)
+				return
+			}
 		}
 	}
 	w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", at)
