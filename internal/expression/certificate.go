@@ -9,8 +9,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 )
 
-// Facts are what expressions can read of a certificate. Thumbprints and the serial number are lower-case hex, names are as
-// the certificate says them, and what it does not say is empty.
+// Facts are what expressions can read of a certificate. Thumbprints are lower-case hex, the serial number is upper-case hex
+// without leading zeros, names are as the certificate says them, and what it does not say is empty.
 type Facts struct {
 	SHA256, SHA1, SPKISHA256 string
 	// IssuerSHA256 is the thumbprint of the certificate that issued it; empty where that is unknown, as with pins.
@@ -55,15 +55,15 @@ var certificateTable = [certificateFields]struct {
 	field
 	of func(*Facts) ref.Val
 }{
-	{text("sha256", "SHA-256 of the certificate, in hex"), func(f *Facts) ref.Val { return textValue(f.SHA256) }},
-	{text("sha1", "SHA-1 of the certificate, in hex"), func(f *Facts) ref.Val { return textValue(f.SHA1) }},
-	{text("spki_sha256", "SHA-256 of the public key, in hex"), func(f *Facts) ref.Val { return textValue(f.SPKISHA256) }},
+	{text("sha256", "SHA-256 of the certificate, in hex with small letters"), func(f *Facts) ref.Val { return textValue(f.SHA256) }},
+	{text("sha1", "SHA-1 of the certificate, in hex with small letters"), func(f *Facts) ref.Val { return textValue(f.SHA1) }},
+	{text("spki_sha256", "SHA-256 of the public key, in hex with small letters"), func(f *Facts) ref.Val { return textValue(f.SPKISHA256) }},
 	{text("issuer_sha256", "SHA-256 of the certificate that issued it; empty for a pin"), func(f *Facts) ref.Val { return textValue(f.IssuerSHA256) }},
 	{text("subject", "the subject by RFC 4514"), func(f *Facts) ref.Val { return textValue(f.Subject) }},
 	{text("issuer", "the issuer by RFC 4514"), func(f *Facts) ref.Val { return textValue(f.Issuer) }},
 	{text("common_name", "the only common name of the subject; empty for none, an error for several"), onlyCommonName},
 	{list("common_names", "every common name of the subject"), func(f *Facts) ref.Val { return texts(f.CommonNames) }},
-	{text("serial", "the serial number in hex"), func(f *Facts) ref.Val { return textValue(f.Serial) }},
+	{text("serial", "the serial number in hex with capital letters, without leading zeros"), func(f *Facts) ref.Val { return textValue(f.Serial) }},
 	{list("san_dns", "its DNS names"), func(f *Facts) ref.Val { return texts(f.DNS) }},
 	{list("san_uri", "its URIs"), func(f *Facts) ref.Val { return texts(f.URIs) }},
 	{list("san_email", "its email addresses"), func(f *Facts) ref.Val { return texts(f.Mail) }},

@@ -46,7 +46,7 @@ func TestMistakesAreFoundWhenTheExpressionIsCompiled(t *testing.T) {
 		{"a text that is compared with null", `certificate.subject == null`, `1:21: == does not take (text, null)`},
 		{"a list that is compared with a text", `certificate.san_dns == 'a.acme.test'`, `1:21: == does not take (list(text), text)`},
 		{"a time that is compared with a text", `certificate.not_after > '2026-01-01'`, `1:23: > does not take (time, text)`},
-		{"a number in a list of texts", `certificate.serial in ['1f', 2]`, `1:30: expected type 'string' but found 'int'`},
+		{"a number in a list of texts", `certificate.common_name in ['1f', 2]`, `1:35: expected type 'string' but found 'int'`},
 		{"a text as a list", `'x' in certificate.subject`, `1:5: in does not take (text, text)`},
 		{"a certificate as a condition", `certificate`, `1:1: it gives a certificate, and has to give true or false`},
 		{"a text as a result", `certificate.subject`, `1:1: it gives a text, and has to give true or false`},
@@ -76,6 +76,14 @@ func TestMistakesAreFoundWhenTheExpressionIsCompiled(t *testing.T) {
 
 		{"a header out of the certificate", `request.header(certificate.subject) == 'x'`, `1:15: the name of a header has to be written out: a text in quotes`},
 		{"a header that cannot be one", `request.header('X A') == 'x'`, `1:16: that is no name of a header`},
+		{"a thumbprint with colons", `certificate.sha256 == 'AB:CD'`, `1:23: sha256 is 64 hex digits with small letters, without colons: it never equals "AB:CD"`},
+		{"a thumbprint in capital letters, in a list", `certificate.sha1 in ['` + strings.Repeat("AB", 20) + `']`, `1:21: sha1 is 40 hex digits with small letters, without colons: it never equals "ABABAB`},
+		{"a thumbprint on the left", `!('x' == presented.certificate.spki_sha256)`, `1:3: spki_sha256 is 64 hex digits with small letters, without colons: it never equals "x"`},
+		{"a thumbprint out of a named value", `certificate.issuer_sha256 != named['partner']`, `1:35: issuer_sha256 is 64 hex digits with small letters, without colons: it never equals "partner-a"`},
+		{"a serial number in small letters", `certificate.serial == '1f2e'`, `1:23: serial is hex digits with capital letters, without colons and leading zeros: it never equals "1f2e"`},
+		{"a serial number with a zero before it", `certificate.serial == '01F'`, `1:23: serial is hex digits`},
+		{"an unknown kind of key", `certificate.key_type == 'RSA'`, `1:25: key_type is rsa, ecdsa or ed25519: it never equals "RSA"`},
+
 		{"headers as a mapping", `request.headers['x'] == 'y'`, `1:8: request has no field "headers" [headers]`},
 
 		{"a named value that is not defined", `certificate.issuer in named['issuer']`, `1:28: the named value "issuer" is not defined [issuer]`},
@@ -188,7 +196,7 @@ func TestNamedListsAreBoundedInSum(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 210 {
-		if _, err = c.Compile(fmt.Sprintf("certificate.serial in named.list || request.path == '%d'", i)); err != nil {
+		if _, err = c.Compile(fmt.Sprintf("certificate.common_name in named.list || request.path == '%d'", i)); err != nil {
 			break
 		}
 	}

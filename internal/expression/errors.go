@@ -113,6 +113,9 @@ func syntaxMessage(message, source string) string {
 	message = oneLine(message)
 	unread, isToken := strings.CutPrefix(message, "token recognition error at: ")
 	extra, isExtra := strings.CutPrefix(message, "extraneous input ")
+	if !isExtra {
+		extra, isExtra = strings.CutPrefix(message, "mismatched input ")
+	}
 	switch {
 	case strings.TrimSpace(source) == "":
 		return "it is empty"

@@ -33,7 +33,7 @@ func TestWhatAnExpressionGives(t *testing.T) {
 		{`certificate.subject == 'CN=partner-a,O=Acme,C=US'`, "true"},
 		{`certificate.issuer == 'CN=Partner CA,O=Acme,C=US'`, "true"},
 		{`certificate.common_name == 'partner-a' && certificate.common_names == ['partner-a']`, "true"},
-		{`certificate.serial == '1f2e'`, "true"},
+		{`certificate.serial == '1F2E'`, "true"},
 		{`certificate.san_dns == ['a.acme.test', 'b.acme.test']`, "true"},
 		{`'spiffe://acme.test/orders/eu' in certificate.san_uri`, "true"},
 		{`'ops@acme.test' in certificate.san_email`, "true"},

@@ -13,7 +13,7 @@ import (
 func facts() *expression.Facts {
 	return &expression.Facts{
 		SHA256: strings.Repeat("ab", 32), SHA1: strings.Repeat("cd", 20), SPKISHA256: strings.Repeat("ef", 32), IssuerSHA256: strings.Repeat("12", 32),
-		Subject: "CN=partner-a,O=Acme,C=US", Issuer: "CN=Partner CA,O=Acme,C=US", CommonNames: []string{"partner-a"}, Serial: "1f2e",
+		Subject: "CN=partner-a,O=Acme,C=US", Issuer: "CN=Partner CA,O=Acme,C=US", CommonNames: []string{"partner-a"}, Serial: "1F2E",
 		DNS: []string{"a.acme.test", "b.acme.test"}, URIs: []string{"spiffe://acme.test/orders/eu"}, Mail: []string{"ops@acme.test"}, IP: []string{"192.0.2.7"},
 		NotBefore: now().Add(-24 * time.Hour), NotAfter: now().Add(24 * time.Hour),
 		EKU: []string{"client_auth", "1.3.6.1.4.1.99999.1"}, KeyType: "ecdsa", KeyBits: 256, TrustStore: "partners",

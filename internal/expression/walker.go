@@ -124,9 +124,46 @@ func (w *walker) inspect(checked *ast.AST) {
 				w.pattern(e, c)
 			case "header":
 				w.header(e, c.Args()[0])
+			case "_==_", "_!=_", "@in":
+				w.comparison(checked, c.Args()[0], c.Args()[1])
+				w.comparison(checked, c.Args()[1], c.Args()[0])
 			}
 		}
 	}))
+}
+
+// forms are those of the fields that have only one: a text in another form equals nothing, and would deny nobody.
+var forms = map[string]struct {
+	pattern *regexp.Regexp
+	says    string
+}{
+	"sha256":        {regexp.MustCompile(`^[0-9a-f]{64}$`), "64 hex digits with small letters, without colons"},
+	"sha1":          {regexp.MustCompile(`^[0-9a-f]{40}$`), "40 hex digits with small letters, without colons"},
+	"spki_sha256":   {regexp.MustCompile(`^[0-9a-f]{64}$`), "64 hex digits with small letters, without colons"},
+	"issuer_sha256": {regexp.MustCompile(`^([0-9a-f]{64})?$`), "64 hex digits with small letters, without colons"},
+	"serial":        {regexp.MustCompile(`^(0|[1-9A-F][0-9A-F]*)$`), "hex digits with capital letters, without colons and leading zeros"},
+	"key_type":      {regexp.MustCompile(`^(rsa|ecdsa|ed25519)$`), "rsa, ecdsa or ed25519"},
+}
+
+// comparison checks texts that a field with one form is compared with.
+func (w *walker) comparison(checked *ast.AST, field, with ast.Expr) {
+	if field.Kind() != ast.SelectKind || checked.GetType(field.AsSelect().Operand().ID()).TypeName() != certificateType.TypeName() {
+		return
+	}
+	form, strict := forms[field.AsSelect().FieldName()]
+	if !strict {
+		return
+	}
+	texts := []ast.Expr{with}
+	if with.Kind() == ast.ListKind {
+		texts = with.AsList().Elements()
+	}
+	for _, t := range texts {
+		if text, ok := constant(t); ok && !form.pattern.MatchString(text) {
+			w.fail(with, Error{Message: fmt.Sprintf("%s is %s: it never equals %s", field.AsSelect().FieldName(), form.says, quote(text))})
+			return
+		}
+	}
 }
 
 // pattern checks the regular expression of matches. CEL looks for a pattern anywhere in a text, and who forgets that lets
