@@ -159,6 +159,10 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 			*s.to = parsed(l, s.label, s.text, func(text string) (*identity.SANPattern, error) { return identity.ParseSANPattern(s.kind, text) })
 		}
 	}
+	p.Expression = l.compile(&m.Expression)
+	if deny {
+		l.noteThumbprint(&m.Expression, p.Expression)
+	}
 	if m.PolicyOID != "" && !isOID(m.PolicyOID) {
 		l.shape(&m.PolicyOID, "policy_oid must be dotted numbers such as 2.23.140.1.2.1, not %s", quote(m.PolicyOID))
 	}

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"sallyport/internal/expression"
 )
 
 // Options say how a document is loaded; the zero value is the strict reading with the process's environment.
@@ -35,7 +37,7 @@ func Load(path string, opts Options) (*Document, error) {
 	if opts.Env == nil {
 		opts.Env = os.LookupEnv
 	}
-	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
+	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, written: map[*string]*expressed{}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
 	files, err := l.readFiles(path)
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
@@ -65,6 +67,10 @@ type loader struct {
 	noted    map[any]bool // fields that noteOnce has spoken of
 	aliased  []aliased    // matchers with an alias
 	suggests int          // how many suggestions were looked for, see nearest
+
+	compiler *expression.Compiler   // of this document; nil until the first expression
+	located  int                    // how many mistakes of expressions were looked for, see locate
+	written  map[*string]*expressed // where expressions stand, by their fields
 }
 
 // shape records a mistake of the document itself at a field or element.

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/route"
 )
@@ -280,8 +281,9 @@ type Matcher struct {
 	SANIP string `yaml:"san_ip" choice:"some"`
 	// A certificate policy of the certificate, as dotted numbers.
 	PolicyOID string `yaml:"policy_oid" choice:"some" unbuilt:"*"`
-	// A CEL expression over the certificate.
-	Expression string `yaml:"expression,expression" choice:"some" unbuilt:"*"`
+	// A condition in CEL over `certificate`, `request` and `now`, such as `certificate.san_dns.exists(n, n.endsWith('.acme.test'))`
+	// (docs/expressions.md). One that has no value, because it reads what is not there, denies.
+	Expression string `yaml:"expression,expression" choice:"some"`
 
 	// Inherit is true for the scalar "inherit".
 	Inherit bool `yaml:"-"`
@@ -296,6 +298,7 @@ type MatcherPatterns struct {
 	Alias                           *identity.SHA256 // the thumbprint of the certificate that Alias names
 	Serial                          *identity.Serial
 	SANDNS, SANURI, SANEmail, SANIP *identity.SANPattern
+	Expression                      *expression.Expression
 }
 
 // DNMatch is how a DN pattern is compared.
