@@ -88,8 +88,8 @@ func onlyCommonName(f *Facts) ref.Val {
 
 // textValue is a text of CEL. One that is too long is an error.
 func textValue(s string) ref.Val {
-	if len(s) > maxText {
-		return types.NewErr("a text is longer than %d bytes", maxText)
+	if len(s) > MaxText {
+		return types.NewErr("a text is longer than %d bytes", MaxText)
 	}
 	return types.String(s)
 }

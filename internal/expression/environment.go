@@ -26,8 +26,10 @@ const (
 
 // Bounds of what an expression reads. What is larger has no value, so that nobody makes evaluations dear by what he sends.
 const (
-	maxText  = 4096 // bytes of a text
-	maxTexts = 1000 // texts of a list
+	// MaxText is how many bytes a text may have.
+	MaxText = 4096
+
+	maxTexts = 1000 // of a list
 )
 
 // The types of the objects.
@@ -224,7 +226,7 @@ func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	case node.Type().Kind() == types.ListKind:
 		return &cost.SizeEstimate{Max: maxTexts}
 	case node.Type().Kind() == types.StringKind:
-		return &cost.SizeEstimate{Max: maxText}
+		return &cost.SizeEstimate{Max: MaxText}
 	}
 	return nil
 }
@@ -234,7 +236,7 @@ func (sizes) EstimateCallCost(_, overload string, _ *cost.AstNode, _ []cost.AstN
 	if overload != headerOverload {
 		return nil
 	}
-	return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: 10}, &cost.SizeEstimate{Max: maxText})
+	return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: 10}, &cost.SizeEstimate{Max: MaxText})
 }
 
 var errNull = errors.New("a field of null was read: there is no such certificate")

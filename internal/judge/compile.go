@@ -132,7 +132,8 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 	if rules.Errors != nil {
 		b.errors = *rules.Errors
 	}
-	b.sees = c.sees(b.allow) || c.sees(b.deny)
+	allow, deny := c.sees(b.allow), c.sees(b.deny) // both are to be asked
+	b.sees = allow || deny
 	set, missing := c.stores.Set(trust.ClientAuth, rules.Trust)
 	b.trust = set
 	if missing != "" && out.broken.Allowed() {

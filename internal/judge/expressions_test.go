@@ -179,6 +179,15 @@ func TestNobodyIsAskedAboutWithoutAnIdentity(t *testing.T) {
 	expect(t, decide(t, rules, evidence(p.partner)), "certificate_denied")
 }
 
+func TestTheHeadersOfBothListsAreAskedFor(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	rules := p.rules(t, single(`{mode: required, allow: [{expression: "request.header('B') == ''"}], deny: [{expression: "request.header('A') == 'x' || request.header('b') == 'x'"}]}`))
+	if diff := cmp.Diff([]string{"a", "b"}, rules.Headers()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestAnExpressionSeesTheRequestOfNow judges several requests of one connection.
 func TestAnExpressionSeesTheRequestOfNow(t *testing.T) {
 	t.Parallel()
