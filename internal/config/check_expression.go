@@ -114,10 +114,11 @@ func (l *loader) locate(w *expressed, source string, line, column int) (fileLine
 	}
 	at := scan{text: raw[w.node.Column-1:], line: w.node.Line, column: w.node.Column, more: linesAfter(w.file.text, w.node.Line)}
 	style := w.node.Style
-	switch {
-	case style == yaml.LiteralStyle, style == yaml.FoldedStyle:
+	block, quoted := style == yaml.LiteralStyle || style == yaml.FoldedStyle, style == yaml.DoubleQuotedStyle || style == yaml.SingleQuotedStyle
+	if block {
 		at.nextLine()
-	case style == yaml.DoubleQuotedStyle, style == yaml.SingleQuotedStyle:
+	}
+	if quoted {
 		at.next()
 	}
 	escape := map[yaml.Style]rune{yaml.DoubleQuotedStyle: '\\', yaml.SingleQuotedStyle: '\''}[style]
