@@ -12,7 +12,7 @@ import (
 )
 
 // Bounds of one expression. Cost is counted in the units of CEL: about one for each step, and one for each ten bytes that a
-// step looks at. The bound is a millisecond or two at worst, when regular expressions look at all of it.
+// step looks at. The bound is a few milliseconds at worst, when regular expressions look at all of it.
 const (
 	// MaxLength is how many characters an expression may have.
 	MaxLength = 8192

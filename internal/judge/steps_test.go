@@ -167,6 +167,11 @@ func TestExplainShowsTheSteps(t *testing.T) {
 			t.Errorf("want %s in\n%s", c.want, all)
 		}
 	}
+	observed := explain(t, p.rules(t, stepped("{mode: required, observe_only: true}", "[{require_client_certificate: {}}]")), question("https://localhost/", p.outsider))
+	last := observed.Checks[len(observed.Checks)-2:]
+	if !strings.HasPrefix(last[0].Detail, "certificate_untrusted (") || last[1].Name != "observe_only" || observed.Decision != "allow" {
+		t.Errorf("observed: %+v", last)
+	}
 	e := explain(t, rules, question("http://localhost:8080/", nil))
 	if e.Reason != decision.TLSRequired || e.Status != 403 {
 		t.Errorf("%+v", e)
