@@ -25,6 +25,7 @@ const adminToken = "SALLYPORT_ADMIN_TOKEN"
 
 func explainCommand() *cobra.Command {
 	var path, cert, at, requestID, address string
+	var fields []string
 	var asJSON bool
 	var q judge.Question
 	cmd := &cobra.Command{
@@ -48,7 +49,7 @@ the same token has to be in the environment here. What was presented is judged a
 				if requestID == "" {
 					return errors.New("--request-id is empty: the id is in the answer and in the access record")
 				}
-				for _, flag := range []string{"config", "cert", "at", "listener", "method", "host"} {
+				for _, flag := range []string{"config", "cert", "at", "listener", "method", "host", "field"} {
 					if cmd.Flags().Changed(flag) {
 						return errors.New("--request-id is about a request of the past: it goes with --admin alone, and without --" + flag)
 					}
@@ -66,6 +67,9 @@ the same token has to be in the environment here. What was presented is judged a
 				}
 			}
 			if q.At, err = moment(at); err != nil {
+				return err
+			}
+			if q.Fields, err = questionFields(fields); err != nil {
 				return err
 			}
 			e, err := explain(cmd.Context(), path, q)
@@ -90,11 +94,25 @@ the same token has to be in the environment here. What was presented is judged a
 	f.StringVar(&q.Listener, "listener", "", "the listener's name; by default the one that has the URL's port")
 	f.StringVar(&q.Method, "method", "GET", "the HTTP method")
 	f.StringVar(&q.Host, "host", "", "the Host field, where it differs from the URL's host")
+	f.StringArrayVar(&fields, "field", nil, "a header field of the request, such as 'X-Tenant: acme', for expressions; may be repeated")
 	notYet(cmd, "header", "certificates in headers")
 	f.StringVar(&at, "at", "", "the time of the request (RFC 3339); by default now")
 	f.StringVar(&requestID, "request-id", "", "the id of a request that a running gateway refused")
 	f.StringVar(&address, "admin", "", "with --request-id: the admin address of that gateway")
 	return cmd
+}
+
+// questionFields are header fields as a command line has them.
+func questionFields(lines []string) ([]judge.QuestionField, error) {
+	var fields []judge.QuestionField
+	for _, line := range lines {
+		name, value, found := strings.Cut(line, ":")
+		if !found {
+			return nil, fmt.Errorf("--field %q: want a name, a colon and a value", line)
+		}
+		fields = append(fields, judge.QuestionField{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+	}
+	return fields, nil
 }
 
 // explainPast prints what a running gateway says about a request that it refused. The exit code is that of the decision of

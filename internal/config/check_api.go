@@ -243,6 +243,7 @@ func (l *loader) checkSteps(steps []Step, where string) {
 			if k < len(s.Choose)-1 {
 				l.need(b, &b.When, "only the last branch can leave out when: what follows it is never reached")
 			}
+			b.Condition = l.compile(&b.When)
 			l.checkSteps(b.Then, "branch")
 		}
 	}

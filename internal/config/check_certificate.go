@@ -163,6 +163,10 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 			*s.to = parsed(l, s.label, s.text, func(text string) (*identity.SANPattern, error) { return identity.ParseSANPattern(s.kind, text) })
 		}
 	}
+	p.Expression = l.compile(&m.Expression)
+	if deny {
+		l.noteThumbprint(&m.Expression, p.Expression)
+	}
 	if m.PolicyOID != "" {
 		if oid := parsed(l, "policy_oid", &m.PolicyOID, policyOID); oid != nil {
 			p.PolicyOID = *oid

@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"sallyport/internal/expression"
 )
 
 // Options say how a document is loaded; the zero value is the strict reading with the process's environment.
@@ -48,7 +50,7 @@ func Load(path string, opts Options) (*Document, error) {
 	if opts.Lists == nil {
 		opts.Lists = &Lists{}
 	}
-	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
+	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, written: map[*string]*expressed{}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
 	files, err := l.readFiles(path)
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
@@ -79,6 +81,10 @@ type loader struct {
 	aliased  []aliased    // matchers with an alias
 	filed    []aliased    // matchers with a certificate or a file of thumbprints
 	suggests int          // how many suggestions were looked for, see nearest
+
+	compiler *expression.Compiler   // of this document; nil until the first expression
+	located  int                    // how many mistakes of expressions were looked for, see locate
+	written  map[*string]*expressed // where expressions stand, by their fields
 }
 
 // shape records a mistake of the document itself at a field or element.

@@ -23,6 +23,7 @@ type file struct {
 	path  string
 	dir   string // what its relative paths begin at
 	index uint32 // in source.names
+	text  string
 	root  *yaml.Node
 }
 
@@ -98,6 +99,7 @@ func (l *loader) directory(dir string) ([]string, error) {
 // parse turns a file into the node of its only YAML document, or nil with an error in the list.
 func (l *loader) parse(f *file, data []byte) *yaml.Node {
 	text := strings.TrimPrefix(string(data), "\ufeff")
+	f.text = text
 	if pos, message := unprintable(text); message != "" {
 		pos.File = f.path
 		l.add(Error{Position: pos, Message: message})

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/route"
 )
@@ -288,8 +289,9 @@ type Matcher struct {
 	// A policy that the certificate itself names, as dotted numbers. `2.5.29.32.0` (anyPolicy) is one like any other and
 	// stands for no other. Say by `issuer` or `trust` whose word is good for it.
 	PolicyOID string `yaml:"policy_oid" choice:"some"`
-	// A CEL expression over the certificate.
-	Expression string `yaml:"expression,expression" choice:"some" unbuilt:"*"`
+	// A condition in CEL over `certificate`, `request` and `now`, such as `certificate.san_dns.exists(n, n.endsWith('.acme.test'))`
+	// (docs/expressions.md). One that has no value, because it reads what is not there, denies.
+	Expression string `yaml:"expression,expression" choice:"some"`
 
 	// Inherit is true for the scalar "inherit".
 	Inherit bool `yaml:"-"`
@@ -307,6 +309,7 @@ type MatcherPatterns struct {
 	PolicyOID                       identity.PolicyOID   // the zero value is absent
 	Serial                          *identity.Serial
 	SANDNS, SANURI, SANEmail, SANIP *identity.SANPattern
+	Expression                      *expression.Expression
 }
 
 // DNMatch is how a DN pattern is compared.

@@ -172,7 +172,7 @@ func TestAWrongDocumentChangesNothingAndIsReported(t *testing.T) {
 		{"an unreadable anchor", strings.Replace(document, "anchors.pem", "gone.pem", 1), "gone.pem"},
 		{"nothing", "", "sallyport.yaml"},
 		{"an address that is taken", strings.Replace(document, `"127.0.0.1:0"`, fmt.Sprintf("%q", r.backend), 1), "in use"},
-		{"what is not built", document + "  - {name: p, path: /p/, upstream: echo, policy: [{require_tls: {}}]}\n", "policy"},
+		{"what is not built", document + "  - {name: p, path: /p/, upstream: echo, policy: [{respond: {status: 403}}]}\n", "policy"},
 	} {
 		r.write("sallyport.yaml", wrong.text)
 		r.reload <- struct{}{}
@@ -236,7 +236,7 @@ func TestAWrongDocumentDoesNotStart(t *testing.T) {
 		"a wrong key":     strings.Replace(document, "apis:", "api:", 1),
 		"a broken file":   strings.Replace(document, "anchors.pem", "gone.pem", 1),
 		"nothing to do":   "log: {level: info}\n",
-		"not built":       document + "  - {name: p, path: /p/, upstream: echo, policy: [{require_tls: {}}]}\n",
+		"not built":       document + "  - {name: p, path: /p/, upstream: echo, policy: [{respond: {status: 403}}]}\n",
 		"no valid secret": document + "keys: [{name: k, secret: {env: SALLYPORT_TEST_UNSET}, apis: [orders]}]\n",
 	} {
 		r := prepare(t)

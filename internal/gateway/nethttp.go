@@ -240,6 +240,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answer(status)
 		return
 	default:
+		x.view.Fields = fieldsOf(r.Header, snapshot.rules.Headers())
 		x.outcome, x.stage = snapshot.rules.Decide(&x.view, nil), whileJudging
 	}
 	if x.outcome.Allowed() {

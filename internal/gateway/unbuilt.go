@@ -78,11 +78,22 @@ func (u *unbuilt) listener(l *config.Listener) {
 func (u *unbuilt) api(a *config.API) {
 	u.when(a.OpenAPI != "", &a.OpenAPI, "openapi of API %q", a.Name)
 	u.when(a.Authentication != nil, &a.Authentication, "authentication of API %q", a.Name)
-	u.when(len(a.Policy) > 0, &a.Policy, "policy of API %q", a.Name)
+	for i := range a.Policy {
+		u.step(fmt.Sprintf("policy of API %q", a.Name), &a.Policy[i])
+	}
 	u.when(len(a.UpstreamCredentials) > 0, &a.UpstreamCredentials, "upstream_credentials of API %q", a.Name)
 	if a.ClientCertificate != nil {
 		u.clientCertificate(fmt.Sprintf("API %q", a.Name), a.ClientCertificate)
 	}
+}
+
+// step names the steps of a policy that judging does not run. One without a key that it knows is none of them.
+func (u *unbuilt) step(where string, s *config.Step) {
+	u.when(s.Choose != nil, &s.Choose, "choose in the %s", where)
+	u.when(s.Respond != nil, &s.Respond, "respond in the %s", where)
+	u.when(s.SetHeader != nil, &s.SetHeader, "set_header in the %s", where)
+	u.when(s.ValidateClientCertificate != nil, &s.ValidateClientCertificate, "validate_client_certificate in the %s", where)
+	u.when(s.Authenticate != nil, &s.Authenticate, "authenticate in the %s", where)
 }
 
 func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
@@ -97,15 +108,6 @@ func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
 	if e := c.Errors; e != nil {
 		u.when(e.Style != "" && e.Style != config.StyleTyk, &c.Errors, "errors: %s of %s", e.Style, where)
 	}
-	for _, list := range [][]config.Matcher{c.Allow, c.Deny} {
-		for i := range list {
-			u.matcher(where, &list[i])
-		}
-	}
-}
-
-func (u *unbuilt) matcher(where string, m *config.Matcher) {
-	u.when(m.Expression != "", &m.Expression, "expression in a list of %s", where)
 }
 
 func (u *unbuilt) upstream(up *config.Upstream) {

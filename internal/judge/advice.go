@@ -48,10 +48,12 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 		w.adviseNoRoute(o)
 	case decision.RequestMalformed:
 		w.change("The client has to send the request otherwise; the detail says what is wrong with it.")
+	case decision.TLSRequired:
+		w.change("The caller has to use https: the listener %q speaks no TLS, and a step of the policy wants it.", w.out.Listener)
 	case decision.UpstreamUnavailable:
 		w.change("Repair the upstream that the detail names.")
 	case decision.OK, decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch,
-		decision.UserDisabled, decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous, decision.TLSRequired,
+		decision.UserDisabled, decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous,
 		decision.CredentialMissing, decision.CredentialInvalid, decision.TokenBindingMismatch, decision.RateLimited, decision.QuotaExceeded,
 		decision.PolicyDenied, decision.RequestTooLarge, decision.RequestTimeout, decision.Overloaded, decision.InternalError:
 		// Nothing that judging decides about today.
@@ -149,7 +151,7 @@ func (w *witness) adviseUntrusted(o *Outcome) {
 func (w *witness) adviseDenied(o *Outcome) {
 	at := ""
 	if deny := o.Binding.deny; w.caller != nil {
-		if i := deny.find(w.caller); i >= 0 {
+		if i := deny.find(w.caller, w.scope(o)); i >= 0 {
 			at = inBrackets(place(deny.at[i]))
 			file := deny.entries[i].SHA256File
 			if line, ok := deny.lineOf(deny.entries[i].Parsed.SHA256File, w.caller); ok {

@@ -3,6 +3,7 @@ package judge
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // APIs of one that cannot refuse. The error is a config.ErrorList. Compile changes nothing but stores, of which it asks
 // sets; nobody may ask them for more afterwards.
 func Compile(doc *config.Document, stores *Stores, usable func(upstream string) bool) (*Rules, error) {
-	c := &compiler{doc: doc, stores: stores, out: &Rules{byName: map[string]*Listener{}}}
+	c := &compiler{doc: doc, stores: stores, out: &Rules{byName: map[string]*Listener{}}, headers: map[string]struct{}{}}
 	for i := range doc.Listeners {
 		l := &doc.Listeners[i]
 		compiled := &Listener{Name: l.Name, Address: l.Address, Index: i, TLS: l.TLS != nil}
@@ -25,6 +26,7 @@ func Compile(doc *config.Document, stores *Stores, usable func(upstream string) 
 		c.out.byName[l.Name] = compiled
 	}
 	c.compileAPIs(usable)
+	c.out.headers = slices.Sorted(maps.Keys(c.headers))
 	for i := range doc.Listeners {
 		c.compileTLS(&doc.Listeners[i], c.out.listeners[i])
 	}
@@ -43,6 +45,8 @@ type compiler struct {
 	stores *Stores
 	out    *Rules
 	errs   config.ErrorList
+
+	headers map[string]struct{} // that expressions ask for
 }
 
 // fail records what keeps the document from running, at a field of it.
@@ -56,7 +60,7 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 		a := &c.doc.APIs[i]
 		compiled := &API{
 			Index: i, name: a.Name, version: a.Version, series: a.Name, methods: a.Methods, broken: passes,
-			bindings: make([]*Binding, len(c.doc.Listeners)), where: c.where(a), hosts: a.HostPatterns, path: a.Prefix,
+			bindings: make([]*Binding, len(c.doc.Listeners)), where: c.where(a), hosts: a.HostPatterns, path: a.Prefix, steps: c.compileSteps(a.Policy),
 		}
 		if a.Version != "" {
 			compiled.series += "@" + a.Version
@@ -128,6 +132,8 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 	if rules.Errors != nil {
 		b.errors = *rules.Errors
 	}
+	allow, deny := c.sees(b.allow), c.sees(b.deny) // both are to be asked
+	b.sees = allow || deny
 	set, missing := c.stores.Set(trust.ClientAuth, rules.Trust)
 	b.trust = set
 	if missing != "" && out.broken.Allowed() {
@@ -135,6 +141,23 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 		out.broken = decision.Decision{Reason: decision.TrustUnavailable, Detail: detail}
 	}
 	return b
+}
+
+// sees reports whether a list has an expression, and notes the header fields that it asks for.
+func (c *compiler) sees(l *matchList) bool {
+	if l == nil {
+		return false
+	}
+	found := false
+	for i := range l.entries {
+		if e := l.entries[i].Parsed.Expression; e != nil {
+			found = true
+			for _, name := range e.Headers() {
+				c.headers[name] = struct{}{}
+			}
+		}
+	}
+	return found
 }
 
 // compileTLS makes the TLS profiles of a listener. It runs after the APIs are bound, because what a handshake accepts is

@@ -117,7 +117,7 @@ func TestWhatOnlyMistakesCouldAskForRefuses(t *testing.T) {
 		"no list": nil, "an empty list": {}, "an entry that says nothing": {entries: []config.Matcher{zero}, rest: []int{0}},
 		"a thumbprint": {entries: []config.Matcher{zero}, sha256: map[identity.SHA256]int{{}: 0}},
 	} {
-		if i := l.find(nil); i != -1 {
+		if i := l.find(nil, nil); i != -1 {
 			t.Errorf("%s: nobody is entry %d", name, i)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
@@ -95,7 +96,7 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At}
+	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At, Fields: r.fieldsOf(&q)}
 	if v.Method == "" {
 		v.Method = "GET"
 	}
@@ -173,12 +174,13 @@ func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
 
 // witness watches one decision.
 type witness struct {
-	rules   *Rules
-	request *Request
-	caller  *identity.Identity // of the leaf, where the trust in effect accepted it
-	trace   *decision.Trace
-	out     *Explanation
-	broken  Certificate // what out.Broken points to; zero for none
+	rules    *Rules
+	request  *Request
+	caller   *identity.Identity // of the leaf, where the trust in effect accepted it
+	standing Standing
+	trace    *decision.Trace
+	out      *Explanation
+	broken   Certificate // what out.Broken points to; zero for none
 }
 
 // overTLS decides about a request over TLS; pretend says that its handshake was not, and would have to be passed.
@@ -269,10 +271,15 @@ func (w *witness) validated(o *Outcome) {
 		}
 		return
 	}
-	w.out.Path, w.caller = certificatesOf(verdict.Path), verdict.Identity
-	if b != nil && b.allow != nil && b.allow.find(verdict.Identity) < 0 {
-		w.out.Nearest = b.allow.nearest(verdict.Identity, nearestExplain, mostMisses)
+	w.out.Path, w.caller, w.standing = certificatesOf(verdict.Path), verdict.Identity, Standing{set: set, verdict: verdict}
+	if b != nil && b.allow != nil && b.allow.find(verdict.Identity, w.scope(o)) < 0 {
+		w.out.Nearest = b.allow.nearest(verdict.Identity, w.scope(o), nearestExplain, mostMisses)
 	}
+}
+
+// scope is what the expressions of the API's lists saw; nil where they have none.
+func (w *witness) scope(o *Outcome) *expression.Scope {
+	return o.Binding.scope(w.request, o, &w.standing)
 }
 
 // trustInEffect is the trust that judged: the API's, or that of the TLS profile where it refused before, or the

@@ -78,7 +78,7 @@ func identityBelow(tb testing.TB, ca *testpki.Entity) *identity.Identity {
 func (s *listSite) find(who []*identity.Identity) int {
 	found := 0
 	for _, id := range who {
-		if s.list.find(id) >= 0 {
+		if s.list.find(id, nil) >= 0 {
 			found++
 		}
 	}
@@ -108,7 +108,7 @@ func BenchmarkList(b *testing.B) {
 			b.Run(c.name+"/"+name, func(b *testing.B) {
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
-					if (s.list.find(who[i%len(who)]) >= 0) != (name == "on") {
+					if (s.list.find(who[i%len(who)], nil) >= 0) != (name == "on") {
 						b.Fatal("the list has somebody else on it")
 					}
 				}

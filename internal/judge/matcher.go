@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"sallyport/internal/config"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 )
 
@@ -97,8 +98,9 @@ func countFields(m *config.Matcher) int {
 	return n
 }
 
-// find returns the index of the first entry found that matches, or -1.
-func (l *matchList) find(id *identity.Identity) int {
+// find returns the index of the first entry found that matches, or -1. x is what expressions see; where it is nil they have
+// no value.
+func (l *matchList) find(id *identity.Identity, x *expression.Scope) int {
 	if l == nil || id == nil {
 		return -1
 	}
@@ -150,19 +152,38 @@ func (l *matchList) find(id *identity.Identity) int {
 		}
 	}
 	for _, i := range l.rest {
-		if l.matches(&l.entries[i], id) {
+		if l.fits(&l.entries[i], id, x) {
 			return i
 		}
 	}
 	return -1
 }
 
-// matches reports whether every given field of an entry holds. An entry with a field that this build does not judge
+// fits reports whether every given field of an entry holds. Its expression comes last: what the other fields do not match
+// costs nothing and cannot fail.
+func (l *matchList) fits(m *config.Matcher, id *identity.Identity, x *expression.Scope) bool {
+	return l.matches(m, id) && l.holds(m, x)
+}
+
+// holds reports whether the expression of an entry holds, where it has one. An expression without a value does not admit
+// and denies: a list that allows takes it for false, a list that denies for true.
+func (l *matchList) holds(m *config.Matcher, x *expression.Scope) bool {
+	if m.Expression == "" {
+		return true
+	}
+	held, err := m.Parsed.Expression.Holds(x)
+	if err != nil {
+		return l.deny
+	}
+	return held
+}
+
+// matches reports whether every given field of an entry holds, its expression aside. An entry with a field that this build does not judge
 // matches nothing in an allow list; such documents are refused before they run (Unbuilt).
 func (l *matchList) matches(m *config.Matcher, id *identity.Identity) bool {
 	p := &m.Parsed
 	if m.Alias != "" && p.Alias == nil || m.Certificate != nil && p.Certificate == nil || m.SHA256File != "" && p.SHA256File == nil ||
-		m.PolicyOID != "" && p.PolicyOID == "" || m.Expression != "" {
+		m.PolicyOID != "" && p.PolicyOID == "" {
 		return false
 	}
 	return countFields(m) > 0 && l.thumbprintsMatch(m, id) && l.namesMatch(m, id)

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"sallyport/internal/config"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 )
 
@@ -34,14 +35,14 @@ const mostMisses = 3
 
 // nearest returns the entries that came nearest, of the first so many of the list, the nearest first. Entries of which
 // nothing holds are near nobody, and left out unless the list is short.
-func (l *matchList) nearest(id *identity.Identity, compared, most int) []Miss {
+func (l *matchList) nearest(id *identity.Identity, x *expression.Scope, compared, most int) []Miss {
 	var found []Miss
 	for i := range l.entries[:min(len(l.entries), compared)] {
-		near := l.nearness(&l.entries[i], id)
+		near := l.nearness(&l.entries[i], id, x)
 		if len(found) == most && near <= found[most-1].near {
 			continue
 		}
-		found = append(found, l.miss(i, id, near))
+		found = append(found, l.miss(i, id, x, near))
 		slices.SortStableFunc(found, func(a, b Miss) int { return b.near - a.near })
 		found = found[:min(len(found), most)]
 	}
@@ -125,6 +126,10 @@ func fieldsOf(m *config.Matcher) []field {
 	if p.PolicyOID != "" {
 		add("policy_oid", m.PolicyOID, config.Matcher{PolicyOID: m.PolicyOID, Parsed: config.MatcherPatterns{PolicyOID: p.PolicyOID}}, presentedPolicies)
 	}
+	if m.Expression != "" {
+		alone := config.Matcher{Expression: m.Expression, Parsed: config.MatcherPatterns{Expression: p.Expression}}
+		add("expression", shortened(m.Expression), alone, func(*identity.Identity) []string { return nil })
+	}
 	return fields
 }
 
@@ -167,7 +172,7 @@ func several(names []string) string {
 const whole, almost, typo = 1000, 600, 400
 
 // nearness is how much of an entry holds, per thousand.
-func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
+func (l *matchList) nearness(m *config.Matcher, id *identity.Identity, x *expression.Scope) int {
 	fields := fieldsOf(m)
 	if len(fields) == 0 {
 		return 0
@@ -176,7 +181,7 @@ func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case l.matches(&f.alone, id):
+		case l.fits(&f.alone, id, x):
 			sum += whole
 		case f.dn != nil:
 			sum += f.nearnessOfDN(id)
@@ -223,12 +228,14 @@ func alike(a, b string) bool {
 }
 
 // miss says field by field how an entry misses.
-func (l *matchList) miss(i int, id *identity.Identity, near int) Miss {
+func (l *matchList) miss(i int, id *identity.Identity, x *expression.Scope, near int) Miss {
 	out := Miss{Entry: l.describe(i), near: near, Failed: []string{}}
 	for _, f := range fieldsOf(&l.entries[i]) {
 		switch presented := several(f.presented(id)); {
-		case l.matches(&f.alone, id):
+		case l.fits(&f.alone, id, x):
 			out.Matched = append(out.Matched, f.name)
+		case f.alone.Expression != "":
+			out.Failed = append(out.Failed, "expression "+f.expected+" "+valueOf(&f.alone, x))
 		case f.dn != nil:
 			out.Failed = append(out.Failed, f.name+" "+f.expected+": "+f.dn.NearestMiss(f.dnOf(id)))
 		case presented == "":

@@ -19,6 +19,7 @@ type Rules struct {
 	byName    map[string]*Listener
 	routes    *route.Table[*API]
 	apis      []*API // in document order
+	headers   []string
 }
 
 // Listeners are the listeners in the order of the document; Listener.Index counts them.
@@ -26,6 +27,10 @@ func (r *Rules) Listeners() []*Listener { return r.listeners }
 
 // APIs are the APIs in the order of the document; API.Index counts them.
 func (r *Rules) APIs() []*API { return r.apis }
+
+// Headers are the names of the header fields that expressions ask for, in lower case, ascending: what Request.Fields has to
+// have. Nobody may change it.
+func (r *Rules) Headers() []string { return r.headers }
 
 // Broken names the APIs that refuse every request because something that they need is broken, and what that is. It is
 // empty unless the document was loaded with config.Options.ServePartial.
@@ -130,6 +135,7 @@ type API struct {
 	methods       []string // nil means all
 	special       route.Characters
 	broken        decision.Decision // why the API cannot be served; OK when it can
+	steps         []step            // of its policy, in order
 	bindings      []*Binding        // by Listener.Index; nil where the API is not reachable
 
 	where string              // of its rules in the document, file:line, for explain
@@ -188,6 +194,7 @@ type Binding struct {
 	ownAllow bool       // the API has a list of its own, which may begin with the one that it inherits
 	allow    *matchList // nil: every valid certificate may call
 	deny     *matchList // nil: none is denied
+	sees     bool       // one of the lists has an expression
 
 	errors config.Errors
 }

@@ -90,6 +90,7 @@ func rules() []rule {
 	)
 	list = append(list, beyond("named values: they are filled in before anything is checked",
 		`^\{\{`, `named value`, `named\.`)...)
+	list = append(list, beyond("an expression: its grammar and its types are the program's", `^(expression|when): `)...)
 	list = append(list, beyond("a reference: the schema does not look beyond a mapping",
 		`^there is no `, `^there are \d+ APIs with the name`, `^several orgs have`, `already defined`, `is already forwarded`, `stands in this list twice`,
 		`is taken by the listener`, `already has a profile`, `belongs to the org`, `belongs to the APIs without`, `would answer the same requests`,
@@ -98,7 +99,7 @@ func rules() []rule {
 	list = append(list, beyond("one key's value against another's: the schema does not compare",
 		`has no effect`, `must be at most \S+, which is`, `^source: header needs`, `means something with source: header only`, `proxy_certificate\.required`,
 		`^the proxy's certificate is required`, `wants a certificate, but`, `no trust store`, `shuts nobody out`, `^authentication with several`,
-		`^mode (hard|soft) needs a source`, `only the last branch`, `^h[23] needs tls`, `^h2c is HTTP/2`, `validate_revocation is true`)...)
+		`^nobody can pass require_`, `^mode (hard|soft) needs a source`, `only the last branch`, `^h[23] needs tls`, `^h2c is HTTP/2`, `validate_revocation is true`)...)
 	list = append(list, beyond("what a text says: its grammar is the program's",
 		`blanks around it`, `cannot be a name`, `longer than 256`, `name of an API cannot hold`, `^the (address|port|host|name|version|target|path of the target) `,
 		`canonical form`, `is every server name`, `is an IP address`, `has no scheme`, `has no wildcards`, `^path "`, `host pattern`, `is not a method`,

@@ -24,6 +24,12 @@ func equivalents() []equivalent {
 			why:    "the second operand says no wherever the first one does; the first is quicker",
 		},
 		{
+			path: "internal/judge/facts.go", function: "Binding.scope",
+			before: "Presented:   expression.Presented{Certificate: c, Valid: c != nil},",
+			after:  "Presented:   expression.Presented{Certificate: c, Valid: true},",
+			why:    "lists are asked about accepted certificates alone, so there always is one",
+		},
+		{
 			path: "internal/judge/matcher.go", function: "matchList.find",
 			before: "if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id) {",
 			after:  "if i, ok := l.subject[id.Subject().Key()]; true && l.matches(&l.entries[i], id) {",
