@@ -52,7 +52,7 @@ func CompileStores(doc *config.Document, previous *Stores, now time.Time) (*Stor
 }
 
 func newStore(ts *config.TrustStore) (*trust.Store, error) {
-	cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1}
+	cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1, Until: ts.Until.Time(), MinKeySize: keySize(ts.MinKeySize), AllowV1: ts.AllowV1}
 	if ts.MaxDepth != nil {
 		cfg.MaxDepth = *ts.MaxDepth
 	}
@@ -72,8 +72,30 @@ func purposeOf(p config.Purpose) trust.Purpose {
 		return trust.ServerAuth
 	case config.PurposeAny:
 		return trust.Any
+	case config.PurposeClientAuthOrMissing:
+		return trust.ClientAuthOrMissing
 	}
 	return trust.PurposeDefault
+}
+
+// keySize returns the smallest keys that the document asks for; zero is what the store asks for anyhow.
+func keySize(k *config.KeySize) trust.KeySize {
+	var size trust.KeySize
+	if k == nil {
+		return size
+	}
+	if k.RSA != nil {
+		size.RSA = *k.RSA
+	}
+	switch k.EC {
+	case config.CurveP256:
+		size.EC = 256
+	case config.CurveP384:
+		size.EC = 384
+	case config.CurveP521:
+		size.EC = 521
+	}
+	return size
 }
 
 // Notes are remarks about the stores at the time when they were compiled, such as an anchor that has expired.
