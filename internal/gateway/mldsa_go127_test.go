@@ -48,11 +48,11 @@ func TestMLDSACallersOverTLS(t *testing.T) {
 	for _, p := range []mldsa.Parameters{mldsa.MLDSA44(), mldsa.MLDSA65(), mldsa.MLDSA87()} {
 		leaf := ca.Intermediate(t, testpki.Options{CommonName: "PQ Issuing CA", Signer: key(p)}).Leaf(t, testpki.Options{CommonName: "partner", Signer: key(p)})
 		for _, name := range []string{"localhost", "strict.example.test"} {
-			s.caller("public", name, leaf).get("https://" + name + "/orders/").is(t, 200, "")
+			s.caller("public", name, leaf).get("https://"+name+"/orders/").is(t, 200, "")
 			c := s.caller("public", name, leaf).http2()
-			c.get("https://" + name + "/orders/").is(t, 200, "")
+			c.get("https://"+name+"/orders/").is(t, 200, "")
 			c.transport.CloseIdleConnections()
-			c.get("https://" + name + "/orders/").is(t, 200, "") // resumed
+			c.get("https://"+name+"/orders/").is(t, 200, "") // resumed
 		}
 		if got := s.backend.got().Header.Get("Client-Cert"); got == "" {
 			t.Errorf("%s: the backend is not told", p)
