@@ -81,7 +81,7 @@ func usageFault(path []*x509.Certificate, p Purpose) *fault {
 		farthest = max(farthest, at)
 	}
 	cert := path[farthest]
-	if !p.allows(cert) || p != ClientAuthOrMissing {
+	if !p.allows(cert) {
 		return faultf(cert, decision.CertificatePurpose, "%s is not meant for %s: its extended key usages leave it out", name(cert), p)
 	}
 	return faultf(cert, decision.CertificatePurpose, "%s is not meant for %s as the certificates below it are: no extended key usage is allowed by all of them",

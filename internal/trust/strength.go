@@ -109,12 +109,13 @@ func signatureFault(path []*x509.Certificate) *fault {
 }
 
 func acceptedSignature(a x509.SignatureAlgorithm) bool {
-	return slices.Contains([]x509.SignatureAlgorithm{
+	accepted := []x509.SignatureAlgorithm{
 		x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
 		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
 		x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512,
 		x509.PureEd25519,
-	}, a) || slices.Contains(mldsaSignatures(), a)
+	}
+	return slices.Contains(append(accepted, mldsaSignatures()...), a)
 }
 
 // signed reports whether the key of parent made the signature of child, outdated algorithms included. It is for finding
