@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/x509"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +18,6 @@ import (
 	"sallyport/internal/daemon"
 	"sallyport/internal/gateway"
 	"sallyport/internal/judge"
-	"sallyport/internal/keystore"
 )
 
 // adminToken is the environment variable with the token of the admin address, for run and for those who ask it.
@@ -61,13 +60,15 @@ the same token has to be in the environment here. What was presented is judged a
 			}
 			q.URL = args[0]
 			var err error
-			if q.Presented, err = certificates(cert); err != nil {
-				return err
+			if cmd.Flags().Changed("cert") { // an empty name is a variable that nobody set, not a caller without a certificate
+				if q.Presented, err = certificates(cmd.Context(), cmd.InOrStdin(), "--cert", cert); err != nil {
+					return err
+				}
 			}
 			if q.At, err = moment(at); err != nil {
 				return err
 			}
-			e, err := explain(path, q)
+			e, err := explain(cmd.Context(), path, q)
 			if err != nil {
 				return refusedIfInvalid(err)
 			}
@@ -85,7 +86,7 @@ the same token has to be in the environment here. What was presented is judged a
 	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
 	f.StringVarP(&path, "config", "c", "", "configuration: a file or a directory")
-	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM or DER, the leaf first, intermediates after it, or a key store\n(its password in SALLYPORT_PASSWORD)")
+	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM or DER, the leaf first, intermediates after it, or a key store\n(its password in SALLYPORT_PASSWORD); - is standard input")
 	f.StringVar(&q.Listener, "listener", "", "the listener's name; by default the one that has the URL's port")
 	f.StringVar(&q.Method, "method", "GET", "the HTTP method")
 	f.StringVar(&q.Host, "host", "", "the Host field, where it differs from the URL's host")
@@ -152,9 +153,9 @@ func writePast(w io.Writer, p *gateway.Recollection) error {
 	return writeExplanation(w, p.Explanation)
 }
 
-func explain(path string, q judge.Question) (*judge.Explanation, error) {
+func explain(ctx context.Context, path string, q judge.Question) (*judge.Explanation, error) {
 	clock := gateway.NewClock(nil)
-	checked, err := daemon.Check(path, config.Options{ServePartial: true}, nil, clock)
+	checked, err := daemon.Check(path, config.Options{ServePartial: true, Done: ctx.Done()}, nil, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -162,46 +163,6 @@ func explain(path string, q judge.Question) (*judge.Explanation, error) {
 		return nil, err
 	}
 	return checked.Snapshot.Rules().Explain(q, clock.Now())
-}
-
-// certificates reads a file of any format that package keystore knows; no name means no certificate. Of a key store the
-// certificate of its only private key comes first. Its password is in SALLYPORT_PASSWORD.
-func certificates(name string) ([]*x509.Certificate, error) {
-	if name == "" {
-		return nil, nil
-	}
-	data, err := config.ReadRegular(name, keystore.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	bundle, err := keystore.Parse(data, os.Getenv(passwordVariable))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if len(bundle.Entries) > 0 && len(bundle.Keys) == 1 {
-		return ownChain(bundle)
-	}
-	if len(bundle.Certificates) == 0 {
-		return nil, fmt.Errorf("%s: there is no certificate in it", name)
-	}
-	return bundle.Certificates, nil
-}
-
-// ownChain is what the holder of a key store's private key presents.
-func ownChain(bundle *keystore.Bundle) ([]*x509.Certificate, error) {
-	credential, err := keystore.Credential(bundle.Certificates, bundle.Keys[0])
-	if err != nil {
-		return nil, err
-	}
-	var chain []*x509.Certificate
-	for _, der := range credential.Certificate {
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		chain = append(chain, cert)
-	}
-	return chain, nil
 }
 
 // moment parses a time; no text means the zero time.
@@ -239,7 +200,7 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"API", joined(e.API, e.Version)},
 		{"rules", e.Rules},
 		{"caller", e.Caller},
-		{"path", path(e.Path)},
+		{"certificate path", path(e.Path)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(table, "%s\t%s\n", row[0], terminal(row[1]))

@@ -103,7 +103,11 @@ func (l *loader) join(at any, path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}
-	return filepath.Join(filepath.Dir(l.doc.Position(at).File), path)
+	file := l.doc.Position(at).File
+	if inherited(file) { // it has no folder of its own
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(file), path)
 }
 
 // checkHosts checks that a host belongs to one org.

@@ -33,7 +33,7 @@ func (l *loader) readFiles(path string) ([]*file, error) {
 		return nil, err
 	}
 	paths := []string{path}
-	read := func(path string) ([]byte, error) { return readAny(path, maxFileSize, pipePatience) }
+	read := func(path string) ([]byte, error) { return readAny(path, maxFileSize, pipePatience, l.opts.Done) }
 	if info.IsDir() {
 		read = func(path string) ([]byte, error) { return readRegular(path, maxFileSize) }
 		if paths, err = l.directory(path); err != nil {

@@ -247,6 +247,9 @@ const (
 type Matcher struct {
 	// SHA-256 of the certificate, in hex or base64 as pasted: colons, blanks and case do not matter.
 	SHA256 *identity.SHA256 `yaml:"sha256" choice:"some"`
+	// Path of a file of thumbprints as `sha256` has them, one a line, of which one has to be the certificate's. Empty lines
+	// and what follows a `#` do not count. A file without a thumbprint, and one larger than 1 GiB, is an error.
+	SHA256File string `yaml:"sha256_file" choice:"some"`
 	// SHA-1 of the certificate, for lists that come from elsewhere; prefer `sha256`.
 	SHA1 *identity.SHA1 `yaml:"sha1" choice:"some"`
 	// SHA-256 of the public key, in hex or base64.
@@ -254,8 +257,9 @@ type Matcher struct {
 	// Name of an entry of a key store that a trust store is made of; it means exactly that certificate. Upper and lower
 	// case are the same.
 	Alias string `yaml:"alias" choice:"some"`
-	// Id of a stored certificate.
-	Certificate string `yaml:"certificate" choice:"some" unbuilt:"*"`
+	// The very certificate that the reference means. It has to mean one: of a key store with several, `alias` picks the
+	// entry's own.
+	Certificate *CertificateRef `yaml:"certificate" choice:"some"`
 	// Pattern for the subject, such as `CN=*,O=Acme,*`; see `match`.
 	Subject string `yaml:"subject" choice:"some"`
 	// Pattern for the issuer; see `match`.
@@ -266,6 +270,9 @@ type Matcher struct {
 	Match DNMatch `yaml:"match" enum:"rdn exact ant" default:"rdn" with:"subject issuer"`
 	// The only common name of the subject; `*` stands for one or more characters.
 	CommonName string `yaml:"common_name" choice:"some"`
+	// The only organization identifier of the subject (2.5.4.97), such as `PSDDE-BAFIN-123456`; `*` stands for one or more
+	// characters.
+	OrganizationIdentifier string `yaml:"organization_identifier" choice:"some"`
 	// Serial number in hex.
 	Serial string `yaml:"serial" choice:"some"`
 	// SHA-256 of the certificate that issued the caller's, on the validated path.
@@ -278,8 +285,9 @@ type Matcher struct {
 	SANEmail string `yaml:"san_email" choice:"some"`
 	// An IP address of the certificate, or a network.
 	SANIP string `yaml:"san_ip" choice:"some"`
-	// A certificate policy of the certificate, as dotted numbers.
-	PolicyOID string `yaml:"policy_oid" choice:"some" unbuilt:"*"`
+	// A policy that the certificate itself names, as dotted numbers. `2.5.29.32.0` (anyPolicy) is one like any other and
+	// stands for no other. Say by `issuer` or `trust` whose word is good for it.
+	PolicyOID string `yaml:"policy_oid" choice:"some"`
 	// A CEL expression over the certificate.
 	Expression string `yaml:"expression,expression" choice:"some" unbuilt:"*"`
 
@@ -293,7 +301,10 @@ type Matcher struct {
 type MatcherPatterns struct {
 	Subject, Issuer                 *identity.Pattern
 	CommonName                      *identity.Glob
-	Alias                           *identity.SHA256 // the thumbprint of the certificate that Alias names
+	OrganizationIdentifier          *identity.Glob
+	Alias, Certificate              *identity.SHA256     // the thumbprints of the certificates that these fields mean
+	SHA256File                      *identity.SHA256List // shared by all who name a file of the same content
+	PolicyOID                       identity.PolicyOID   // the zero value is absent
 	Serial                          *identity.Serial
 	SANDNS, SANURI, SANEmail, SANIP *identity.SANPattern
 }

@@ -2,10 +2,13 @@ package gateway_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -120,28 +123,31 @@ func TestABlankAroundAFieldValueIsMalformedOverHTTP2(t *testing.T) {
 func TestAClientThatIsStillSendingReadsItsAnswer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)
-	for range 5 {
-		conn := s.caller("public", "localhost", nil).dial()
-		fmt.Fprint(conn, "POST /orders/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n")
-		sent := make(chan struct{})
-		go func() { // much more than the gateway reads of what it has refused
-			defer close(sent)
-			piece := make([]byte, 64<<10)
-			for range 16 {
-				if _, err := conn.Write(piece); err != nil {
-					return
+	for fields, piece := range map[string]string{
+		"Content-Length: 100000000": strings.Repeat("x", 64<<10), "Transfer-Encoding: chunked": chunked(64<<10, true),
+	} {
+		for range 5 {
+			conn := s.caller("public", "localhost", nil).dial()
+			fmt.Fprintf(conn, "POST /orders/ HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", fields)
+			sent := make(chan struct{})
+			go func() { // much more than the gateway reads of what it has refused
+				defer close(sent)
+				for range 16 {
+					if _, err := io.WriteString(conn, piece); err != nil {
+						return
+					}
 				}
+			}()
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}()
-		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
+			if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusUnauthorized || len(body) == 0 || !response.Close {
+				t.Errorf("%s: %d, %q, says close %v (%v)", fields, response.StatusCode, body, response.Close, err)
+			}
+			_ = response.Body.Close()
+			<-sent
 		}
-		if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusUnauthorized || len(body) == 0 {
-			t.Errorf("%d, %q, %v", response.StatusCode, body, err)
-		}
-		_ = response.Body.Close()
-		<-sent
 	}
 }
 
@@ -155,5 +161,124 @@ func TestAnAnswerToAnEndlessBodyDoesNotPromiseAnotherRequest(t *testing.T) {
 		if a.err != nil || a.status < 400 || !a.closes {
 			t.Errorf("%s: %d, closes %v (%v)", target, a.status, a.closes, a.err)
 		}
+	}
+}
+
+// chunked is a body in chunks; an open one lacks its end.
+func chunked(size int, open bool) string {
+	var b strings.Builder
+	for size > 0 {
+		piece := min(size, 4<<10)
+		size -= piece
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", piece, strings.Repeat("x", piece))
+	}
+	if !open {
+		b.WriteString("0\r\n\r\n")
+	}
+	return b.String()
+}
+
+// Whoever is not told that his connection closes can use it for his next request, whatever became of his body.
+func TestAnAnswerThatDoesNotSayCloseIsFollowedByAnother(t *testing.T) {
+	t.Parallel()
+	const inChunks, asks = "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n"
+	s := newSite(t, strings.Replace(firstDocument, "BACKEND", rawBackend(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"), 1))
+	for _, c := range []struct {
+		name, fields, body string
+		keeps              bool // where the gateway itself refuses; a target may answer sooner than the body came
+		whole              bool // nothing more of the body is to come
+	}{
+		{"small and declared", "Content-Length: 5\r\n", "hello", true, true},
+		{"small and in chunks", inChunks, chunked(5, false), true, true},
+		{"empty and in chunks", inChunks, chunked(0, false), true, true},
+		{"with a trailer", inChunks, "5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n", true, true},
+		{"some chunks", inChunks, chunked(12<<10, false), true, true},
+		{"many chunks", inChunks, chunked(300<<10, false), false, true},
+		{"very many chunks", inChunks, chunked(2<<20, false), false, true},
+		{"large and declared", "Content-Length: 307200\r\n", strings.Repeat("x", 300<<10), false, true},
+		{"declared and never sent", "Content-Length: 5\r\n", "", false, false},
+		{"declared and half sent", "Content-Length: 5\r\n", "he", false, false},
+		{"chunks without an end", inChunks, chunked(5, true), false, false},
+		{"many chunks without an end", inChunks, chunked(300<<10, true), false, false},
+		{"no chunk at all", inChunks, "", false, false},
+		{"what is no chunk", inChunks, "5\r\nhello!\r\n", false, false},
+		{"asked for and declared", asks + "Content-Length: 5\r\n", "", false, false},
+		{"asked for, in chunks", asks + inChunks, "", false, false},
+		{"asked for and sent all the same", asks + "Content-Length: 5\r\n", "hello", false, true},
+	} {
+		for _, target := range []string{"/orders/", "/nowhere/", "/open/"} {
+			t.Run(c.name+target, func(t *testing.T) {
+				t.Parallel()
+				conn := s.caller("public", "localhost", nil).dial()
+				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+				sent := make(chan struct{})
+				go func() {
+					defer close(sent)
+					_, _ = io.WriteString(conn, "POST "+target+" HTTP/1.1\r\nHost: localhost\r\n"+c.fields+"\r\n"+c.body) // it may be closed by then
+				}()
+				in := bufio.NewReader(conn)
+				status, closes, err := finalAnswer(in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if refused := target != "/open/"; closes == c.keeps && refused || !closes && !c.whole || refused && status < 400 {
+					t.Errorf("the answer %d says close: %v", status, closes)
+				}
+				<-sent
+				if closes {
+					if more, err := io.ReadAll(in); len(more) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("more came: %q (%v)", more, err)
+					}
+					return
+				}
+				fmt.Fprint(conn, "GET /orders/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				if second, _, err := finalAnswer(in); err != nil || second != http.StatusUnauthorized {
+					t.Errorf("after an answer %d that did not say close: %d, %v", status, second, err)
+				}
+			})
+		}
+	}
+}
+
+// finalAnswer reads an answer to its end, and those of the 100 class before it. It returns its status, and whether it says close.
+func finalAnswer(in *bufio.Reader) (status int, closes bool, err error) {
+	for {
+		response, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return 0, false, err
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode >= 200 {
+			return response.StatusCode, response.Close, err
+		}
+	}
+}
+
+// Over HTTP/2 only the stream ends.
+func TestABodyThatNobodyWantsEndsAStreamAndNotItsConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	c := s.caller("public", "localhost", nil).http2()
+	for i, path := range []string{"/orders/", "/nowhere/", "/orders/"} {
+		unfinished, more := io.Pipe()
+		trace := &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+			if got.Reused != (i > 0) {
+				t.Errorf("request %d: a connection that was used before: %v", i, got.Reused)
+			}
+		}}
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, "https://localhost"+path, unfinished)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := c.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode < 400 || len(body) == 0 || response.ProtoMajor != 2 {
+			t.Errorf("%d %q over %s: %v", response.StatusCode, body, response.Proto, err)
+		}
+		_ = response.Body.Close()
+		_ = more.Close()
 	}
 }

@@ -186,7 +186,6 @@ type exchange struct {
 	last      bool // HTTP/1: what follows may be meant for another protocol
 	expects   bool // HTTP/1: the client waits for 100 before it sends the body
 	stage     stage
-	hangUp    bool // HTTP/1: the connection cannot have another request
 	websocket bool // HTTP/2: the request is an extended CONNECT (RFC 8441)
 	stream    stream
 }
@@ -225,9 +224,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	x.body = newRequestBody(r.Body, x.control)
-	if x.expects && x.sendTimeout() > 0 {
-		x.body.invite = x.invite
-	}
+	x.body.awaited = r.Header["Expect"] != nil
 	if p := c.protocol.Load(); p != nil && p.http1 != nil {
 		x.body.violation = p.http1.Err
 		_ = x.control.EnableFullDuplex() // an answer may come before the end of the request; HTTP/2 always can
@@ -392,9 +389,9 @@ func (x *exchange) end() {
 		x.panicked(failed)
 	}
 	x.g.streams.remove(&x.stream)
-	x.leaveNothing()
 	x.body.finish()
 	x.out.finish(x.request.ProtoMajor == 2)
+	x.leave()
 	x.record.end, x.record.status = time.Now(), x.out.status
 	x.record.bytesIn, x.record.bytesOut = x.body.read.Load(), x.out.written.Load()
 	x.remember() // first: whoever reads the record can ask about it
@@ -403,37 +400,10 @@ func (x *exchange) end() {
 	if x.record.cut && x.conn.endless.Load() {
 		x.conn.end(metrics.ClosedOther) // before net/http ends it as if the answer were whole
 	}
-	if x.record.cut || x.hangUp {
+	if x.record.cut {
 		panic(http.ErrAbortHandler) // net/http's way to cut a response
 	}
 }
-
-// invite gives the client so long to accept the 100 that net/http sends with the first read of a body.
-func (x *exchange) invite(begin bool) {
-	var deadline time.Time
-	if begin {
-		deadline = time.Now().Add(x.sendTimeout())
-	}
-	_ = x.control.SetWriteDeadline(deadline) // every connection of ours can
-}
-
-// leaveNothing sees to it that an HTTP/1 connection has nothing left of a body when the handler returns. An answer of
-// declared length is sent first; the connection of any other was told to close.
-func (x *exchange) leaveNothing() {
-	if x.request.ProtoMajor != 1 || x.request.ContentLength == 0 || x.record.cut || x.expects || x.out.status < 200 || x.closing() {
-		return
-	}
-	if x.body.complete() {
-		return
-	}
-	x.hangUp = x.out.flush() != nil || !x.body.drain()
-	if p := x.conn.protocol.Load(); x.hangUp && p != nil && p.http1 != nil {
-		p.http1.Linger()
-	}
-}
-
-// closing reports whether the answer has told the client that the connection closes.
-func (x *exchange) closing() bool { return x.out.Header().Get("Connection") == "close" }
 
 // count adds the exchange to the metrics.
 func (x *exchange) count() {
@@ -493,7 +463,7 @@ func (x *exchange) answer(status int) {
 	if x.outcome.Fell {
 		x.conn.blame(metrics.ClosedEvidence)
 	}
-	if x.outcome.Reconnect || x.lastOnConnection() || x.undrainable() {
+	if x.outcome.Reconnect || x.lastOnConnection() || !x.leaveNothing() {
 		head.Set("Connection", "close") // with HTTP/2 net/http sends GOAWAY
 	}
 	x.out.WriteHeader(a.Status)
@@ -502,14 +472,38 @@ func (x *exchange) answer(status int) {
 	}
 }
 
-// undrainable reports whether an HTTP/1 request has a body left that nobody can count on reading to its end: the transport
-// has had it, or it is too large. Such an answer must not promise another request. Chunks may still turn out to be too many.
-func (x *exchange) undrainable() bool {
-	r := x.request
-	if r.ProtoMajor != 1 || r.ContentLength == 0 || x.body.complete() {
+// unread reports whether an HTTP/1 request has a body left of which the end was not read. An answer must say then that the
+// connection closes: where the next request would begin is not known.
+func (x *exchange) unread() bool {
+	return x.request.ProtoMajor == 1 && x.request.ContentLength != 0 && !x.body.complete()
+}
+
+// farewell is how long net/http may read what it can of a body that is left, so that the client reads its answer before the
+// connection closes.
+const farewell = 500 * time.Millisecond
+
+// leave lets the client, who may be sending still, read the answer that told him of the end.
+func (x *exchange) leave() {
+	p := x.conn.protocol.Load()
+	if x.record.cut || p == nil || p.http1 == nil || !x.unread() {
+		return
+	}
+	p.http1.Linger()
+	_ = x.control.SetReadDeadline(time.Now().Add(farewell)) // every connection of ours can
+}
+
+// leaveNothing reads what is left of the body of a request that is refused, before the answer, which has to say whether the
+// connection can have another. It reports whether nothing is left. What a transport has had is not ours to read; what is too
+// large is not begun; and a client that waits for 100 gets its answer instead, and may send the body or not (RFC 9110, section
+// 10.1.1).
+func (x *exchange) leaveNothing() bool {
+	switch {
+	case !x.unread():
+		return true
+	case x.stage == afterJudging, x.expects, x.request.ContentLength >= leftOver:
 		return false
 	}
-	return x.stage == afterJudging || r.ContentLength-x.body.read.Load() >= leftOver
+	return x.body.drain()
 }
 
 // lastOnConnection reports whether the connection should end with this exchange: it is old, or its listener is going, or what

@@ -20,8 +20,8 @@ import (
 // goroutine of its own, which may outlive the handler.
 type requestBody struct {
 	source    io.ReadCloser
-	invite    func(begin bool) // called around the first read; nil where reading invites nobody
-	violation func() error     // what package wire found in the body, nil for nothing: net/http does not pass on all of it
+	awaited   bool         // the client waits for 100 before it sends it
+	violation func() error // what package wire found in the body, nil for nothing: net/http does not pass on all of it
 	read      atomic.Int64
 	watch     watchdog // a read of the target's
 	leaving   watchdog // the reading of what nobody wanted
@@ -35,8 +35,11 @@ type requestBody struct {
 	status   int // of the answer to the problem; 0 for the reason's own
 	err      error
 	reading  bool
-	closed   bool // nobody wants the rest
-	ended    bool // the handler has returned
+	answered bool          // the target has begun a final answer
+	closed   bool          // nobody wants the rest
+	cut      bool          // a read was ended for that: the client has not gone, whatever net/http says
+	ended    bool          // the handler has returned
+	over     chan struct{} // closed with the first of closed and ended; nil until somebody waits for it
 	eof      bool
 }
 
@@ -64,21 +67,51 @@ func (b *requestBody) limit(bounds config.RequestBounds, paced bool) {
 var errBodyEnded = errors.New("the request has ended")
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if err := b.invite(); err != nil {
+		return 0, err
+	}
 	if err := b.arm(); err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	invite := b.invite
-	if invite != nil {
-		b.invite = nil
-		invite(true)
-	}
 	n, err := b.source.Read(p)
-	if invite != nil {
-		invite(false)
-	}
 	b.watch.stop()
 	return b.took(n, err, time.Since(began))
+}
+
+// answers says whether the target has begun a final answer.
+func (b *requestBody) answers(final bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answered = final
+}
+
+// invite lets the first read begin, with which net/http says 100. Behind a final answer transports read the body for their
+// connection's sake alone: a client that has waited until then is not asked for it (RFC 9110, section 10.1.1). The read is no
+// failure, which transports would take for more important than the answer, so it lasts until the request is over.
+func (b *requestBody) invite() error {
+	b.mu.Lock()
+	if !b.awaited || !b.answered || b.read.Load() > 0 {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.over == nil {
+		b.over = make(chan struct{})
+		if b.closed || b.ended {
+			close(b.over)
+		}
+	}
+	over := b.over
+	b.mu.Unlock()
+	<-over
+	return errBodyEnded
+}
+
+// noMore wakes who waits for the end of reading. It is called with mu held, before closed or ended is set.
+func (b *requestBody) noMore() {
+	if b.over != nil && !b.closed && !b.ended {
+		close(b.over)
+	}
 }
 
 // arm prepares for a read, unless none is wanted any more.
@@ -175,35 +208,41 @@ func (b *requestBody) Close() error {
 	if b.eof || b.ended || b.closed {
 		return nil
 	}
+	b.noMore()
 	b.closed = true
 	if b.reading {
+		b.cut = true
 		b.watch.end()
 	}
 	return nil
 }
 
+// wasCut reports whether a read of the client was ended for the target's sake. net/http takes that for the end of the client.
+func (b *requestBody) wasCut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
+}
+
 // leftOver bounds what is read of a body that nobody wanted, and for how long, so that its connection can have another
-// request.
+// request. The answer waits for it, so the time is what a refusal may take for a client that is still sending.
 const (
 	leftOver     = 256 << 10
-	leftOverTime = 2 * time.Second
+	leftOverTime = 500 * time.Millisecond
 )
 
-// drain reads what is left of the body, within bounds, and reports whether that was all. net/http would do it after the
-// handler, and then collide with itself.
+// drain reads what is left of a body that nobody else reads, within bounds, and reports whether that was all. Nothing is read
+// after it.
 func (b *requestBody) drain() bool {
-	b.mu.Lock()
-	hopeless := b.closed || b.err != nil && !b.eof
-	eof := b.eof
-	b.closed = true // for everybody else
-	b.mu.Unlock()
-	if eof || hopeless {
-		return eof
-	}
-	b.leaving.start(leftOverTime) // not watch, which the transport's last read may still stop
-	defer b.leaving.stop()
+	b.leaving.start(leftOverTime)
 	n, err := io.CopyN(io.Discard, b.source, leftOver)
-	return err != nil && errors.Is(err, io.EOF) && n < leftOver
+	b.leaving.stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.noMore()
+	b.closed = true
+	b.eof = errors.Is(err, io.EOF) && n < leftOver && !b.leaving.expired() // it ends every later read, too
+	return b.eof
 }
 
 // finish ends reading. After it nothing here touches the connection, which may have its next request.
@@ -212,6 +251,7 @@ func (b *requestBody) finish() {
 	b.leaving.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.noMore()
 	b.ended = true
 }
 

@@ -60,8 +60,8 @@ func (s *Snapshot) names() (listeners, apis iter.Seq[string], targets iter.Seq2[
 }
 
 // Notes are remarks about the compiled state for whoever watches the log: an expired anchor that is skipped, a CA that
-// looks like a self-signed caller.
-func (s *Snapshot) Notes() []string { return s.stores.Notes() }
+// looks like a self-signed caller, each with the place of the anchor.
+func (s *Snapshot) Notes() []config.Note { return s.stores.Notes() }
 
 // Broken names the APIs that refuse every request because something that they need is broken, and what that is. It is
 // empty unless the document was loaded with config.Options.ServePartial.

@@ -180,9 +180,9 @@ func (g *Gateway) review(since time.Duration) {
 	}
 }
 
-// again judges an exchange as its request would be judged now. In one that lasts, a caller of whom the backend was told who it
-// is has to be still the same: one that would pass as anonymous now is refused. An ordinary exchange is refused only when its
-// own API refuses the caller's certificate. fell is the outcome's.
+// again judges an exchange as its request would be judged now. An ordinary exchange is refused only when its own API refuses the
+// caller's certificate. In one that lasts, a caller of whom the backend was told who it is has to be still the same: one that
+// would pass as anonymous now is refused for what its certificate would be if one were demanded. fell is the outcome's.
 func (s *stream) again(snapshot *Snapshot, l *listener, now time.Time, lasting bool) (d decision.Decision, fell bool) {
 	v := s.x.view
 	v.Listener, v.Now = l.Listener, now
@@ -194,13 +194,9 @@ func (s *stream) again(snapshot *Snapshot, l *listener, now time.Time, lasting b
 		return o.Decision, o.Fell
 	case !s.known || o.Caller.Known(): // the connection has one certificate, so it is the same caller
 		return o.Decision, false
-	case !o.WouldBe.Allowed():
-		return o.WouldBe, false
 	}
-	d = decision.Decision{Reason: decision.CertificateUntrusted, Detail: "the backend was told who calls, and the caller would be anonymous now"}
-	if leaf := v.Evidence.Leaf(); leaf != nil && now.After(leaf.NotAfter) {
-		d.Reason = decision.CertificateExpired
-	}
+	d = o.Overlooked(&v)
+	d.Detail = "the backend was told who calls, and the caller would be anonymous now: " + d.Detail
 	return d, false
 }
 

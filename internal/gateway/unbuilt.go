@@ -102,8 +102,6 @@ func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
 }
 
 func (u *unbuilt) matcher(where string, m *config.Matcher) {
-	u.when(m.Certificate != "", &m.Certificate, "certificate in a list of %s", where)
-	u.when(m.PolicyOID != "", &m.PolicyOID, "policy_oid in a list of %s", where)
 	u.when(m.Expression != "", &m.Expression, "expression in a list of %s", where)
 }
 

@@ -58,9 +58,18 @@ func TestAnAliasIsTheCertificateThatItStandsFor(t *testing.T) {
 		}, p.partner, false, false},
 		{"a certificate that was not read, beside a thumbprint that fits", func(m *config.Matcher) {
 			id := identity.Thumbprint(p.partner.Cert)
-			*m = config.Matcher{Certificate: "gone.pem", SHA256: &id}
+			*m = config.Matcher{Certificate: &config.CertificateRef{File: "gone.pem"}, SHA256: &id}
 		}, p.partner, false, false},
-		{"a certificate that was not read", func(m *config.Matcher) { *m = config.Matcher{Certificate: "gone.pem"} }, p.partner, false, false},
+		{"a file of thumbprints that was not read, beside a thumbprint that fits", func(m *config.Matcher) {
+			id := identity.Thumbprint(p.partner.Cert)
+			*m = config.Matcher{SHA256File: "gone.txt", SHA256: &id}
+		}, p.partner, false, false},
+		{"a file of thumbprints that was not read", func(m *config.Matcher) { *m = config.Matcher{SHA256File: "gone.txt"} }, p.partner, false, false},
+		{"a policy that was not read, beside a thumbprint that fits", func(m *config.Matcher) {
+			id := identity.Thumbprint(p.partner.Cert)
+			*m = config.Matcher{PolicyOID: "1.2", SHA256: &id}
+		}, p.partner, false, false},
+		{"a certificate that was not read", func(m *config.Matcher) { *m = config.Matcher{Certificate: &config.CertificateRef{File: "gone.pem"}} }, p.partner, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

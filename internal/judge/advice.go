@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/identity"
 	"sallyport/internal/trust"
 )
 
@@ -111,6 +112,12 @@ func storesOf(set *trust.Set) string {
 func (w *witness) advisePurpose() {
 	leaf := w.request.Evidence.Leaf()
 	if leaf != nil && leaf.IsCA && w.brokeAtTheLeaf() {
+		for _, c := range w.request.Evidence.Presented() {
+			if !c.IsCA {
+				w.change("What the caller presents begins with a CA: its own certificate has to come first, which may be %q.", identity.SubjectText(c))
+				return
+			}
+		}
 		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
 		return
 	}
@@ -144,6 +151,11 @@ func (w *witness) adviseDenied(o *Outcome) {
 	if deny := o.Binding.deny; w.caller != nil {
 		if i := deny.find(w.caller); i >= 0 {
 			at = inBrackets(place(deny.at[i]))
+			file := deny.entries[i].SHA256File
+			if line, ok := deny.lineOf(deny.entries[i].Parsed.SHA256File, w.caller); ok {
+				w.change("Somebody denied this certificate on purpose. If that is over, remove line %d of %q, or the entry from deny%s.", line, file, at)
+				return
+			}
 		}
 	}
 	w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", at)

@@ -121,8 +121,7 @@ func TestWhatOnlyMistakesCouldAskForRefuses(t *testing.T) {
 			t.Errorf("%s: nobody is entry %d", name, i)
 		}
 	}
-	l := &matchList{commonName: map[string]int{"": 0}, entries: []config.Matcher{zero}}
-	if i := l.lookUpCommonName("a\x00b"); i != -1 {
+	if i := lookUp(map[string]int{"": 0}, "a\x00b"); i != -1 {
 		t.Errorf("a name that cannot be prepared is entry %d", i)
 	}
 	if w := (&witness{out: &Explanation{}}); w.brokeAtTheLeaf() {

@@ -97,7 +97,7 @@ func ignorable(r decision.Reason) bool {
 func (b *Binding) lists(s Standing, t *decision.Trace) Judgement {
 	id := s.verdict.Identity
 	if i := b.deny.find(id); i >= 0 {
-		return b.unlisted(decision.CertificateDenied, "deny", "the entry "+b.deny.describe(i)+" matches", t)
+		return b.unlisted(decision.CertificateDenied, "deny", "the entry "+b.deny.matched(i, id)+" matches", t)
 	}
 	if b.deny != nil && t.Enabled() {
 		t.Addf("deny", decision.Pass, "none of %d entries matches", len(b.deny.entries))
@@ -110,7 +110,7 @@ func (b *Binding) lists(s Standing, t *decision.Trace) Judgement {
 		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id, t), t)
 	}
 	if t.Enabled() {
-		t.Add("allow", decision.Pass, "matches "+b.allow.describe(i))
+		t.Add("allow", decision.Pass, "matches "+b.allow.matched(i, id))
 	}
 	return Judgement{Decision: passes, Caller: s}
 }

@@ -114,6 +114,13 @@ func TestModesSayWhatEachKindOfEvidenceMeans(t *testing.T) {
 					if o.API.Label() != "api" || o.Binding == nil {
 						t.Errorf("it was for the API %q", o.API.Label())
 					}
+					overlooked := "ok"
+					if o.Allowed() && !k.known && k.evidence.Leaf() != nil {
+						overlooked = k.required
+					}
+					if d := o.Overlooked(opened(t, rules, "localhost", k.evidence)); d.Reason.String() != overlooked {
+						t.Errorf("overlooked for %s (%s), want %s", d.Reason, d.Detail, overlooked)
+					}
 				})
 			}
 		}
@@ -152,6 +159,13 @@ func TestWithoutTrustInEffectNothingIsLookedAtOrAllIsRefused(t *testing.T) {
 			expect(t, o, c.want)
 			if o.Caller.Known() != c.known {
 				t.Errorf("the caller is known: %v", o.Caller.Known())
+			}
+			overlooked := decision.OK
+			if o.Allowed() && !c.known && c.evidence.Leaf() != nil {
+				overlooked = decision.TrustUnavailable
+			}
+			if d := o.Overlooked(v); d.Reason != overlooked {
+				t.Errorf("overlooked for %s (%s), want %s", d.Reason, d.Detail, overlooked)
 			}
 		})
 	}

@@ -71,6 +71,14 @@ func fieldsOf(m *config.Matcher) []field {
 	if m.SHA256 != nil {
 		add("sha256", m.SHA256.String(), config.Matcher{SHA256: m.SHA256}, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
 	}
+	if p.SHA256File != nil {
+		alone := config.Matcher{SHA256File: m.SHA256File, Parsed: config.MatcherPatterns{SHA256File: p.SHA256File}}
+		add("sha256_file", m.SHA256File, alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
+	}
+	if p.Certificate != nil {
+		alone := config.Matcher{Certificate: m.Certificate, Parsed: config.MatcherPatterns{Certificate: p.Certificate}}
+		add("certificate", p.Certificate.String(), alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
+	}
 	if p.Alias != nil {
 		alone := config.Matcher{Alias: m.Alias, Parsed: config.MatcherPatterns{Alias: p.Alias}}
 		add("alias", m.Alias+" (sha256 "+p.Alias.String()+")", alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
@@ -95,6 +103,10 @@ func fieldsOf(m *config.Matcher) []field {
 	if p.CommonName != nil {
 		add("common_name", m.CommonName, config.Matcher{Parsed: config.MatcherPatterns{CommonName: p.CommonName}}, presentedCommonNames)
 	}
+	if p.OrganizationIdentifier != nil {
+		add("organization_identifier", m.OrganizationIdentifier, config.Matcher{Parsed: config.MatcherPatterns{OrganizationIdentifier: p.OrganizationIdentifier}},
+			(*identity.Identity).OrganizationIdentifiers)
+	}
 	if p.Serial != nil {
 		add("serial", m.Serial, config.Matcher{Parsed: config.MatcherPatterns{Serial: p.Serial}}, func(id *identity.Identity) []string { return []string{id.Serial().String()} })
 	}
@@ -110,7 +122,18 @@ func fieldsOf(m *config.Matcher) []field {
 	if p.SANIP != nil {
 		add("san_ip", m.SANIP, config.Matcher{Parsed: config.MatcherPatterns{SANIP: p.SANIP}}, presentedIPs)
 	}
+	if p.PolicyOID != "" {
+		add("policy_oid", m.PolicyOID, config.Matcher{PolicyOID: m.PolicyOID, Parsed: config.MatcherPatterns{PolicyOID: p.PolicyOID}}, presentedPolicies)
+	}
 	return fields
+}
+
+func presentedPolicies(id *identity.Identity) []string {
+	var texts []string
+	for _, policy := range id.Policies() {
+		texts = append(texts, policy.String())
+	}
+	return texts
 }
 
 func presentedIssuer(id *identity.Identity) []string {
@@ -222,6 +245,15 @@ func (m *Miss) String() string {
 	text := strings.Join(m.Failed, "; ")
 	if len(m.Matched) > 0 {
 		text = strings.Join(m.Matched, " and ") + " matched; " + text
+	}
+	return text
+}
+
+// matched says which entry a certificate matches and, where that is a file, in which line.
+func (l *matchList) matched(i int, id *identity.Identity) string {
+	text := l.describe(i)
+	if line, ok := l.lineOf(l.entries[i].Parsed.SHA256File, id); ok {
+		text += fmt.Sprintf(" (line %d)", line)
 	}
 	return text
 }

@@ -105,12 +105,21 @@ func TestThePurposesEndIsNotedWhenTheDocumentIsLoaded(t *testing.T) {
 		"2026-05-01": `trust store "partners": its purpose any ends at 2026-05-02T00:00:00Z`,
 		"2027-03-14": "",
 	} {
-		stores, err := judge.CompileStores(p.load(t, withStore(t, "purpose: any, until: "+until), config.Options{}), nil, now())
+		doc := p.load(t, withStore(t, "purpose: any, until: "+until), config.Options{})
+		stores, err := judge.CompileStores(doc, nil, now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		notes := strings.Join(stores.Notes(), "\n")
-		if strings.Contains(notes, "purpose") != (want != "") || !strings.Contains(notes, want) {
+		var notes []string
+		for _, n := range stores.Notes() {
+			if strings.Contains(n.Message, "its purpose") {
+				notes = append(notes, n.Message)
+				if n.Position != doc.Position(&doc.TrustStores[0].Until) || n.Line == 0 {
+					t.Errorf("%s: the note is at %s", until, n.Position)
+				}
+			}
+		}
+		if (len(notes) == 1) != (want != "") || want != "" && !strings.Contains(notes[0], want) {
 			t.Errorf("%s: %q", until, notes)
 		}
 	}

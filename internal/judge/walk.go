@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/config"
 	"sallyport/internal/decision"
 	"sallyport/internal/route"
 )
@@ -122,6 +123,18 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 		return anonymous
 	}
 	return j
+}
+
+// Overlooked says why the caller of a request that passes is anonymous although a certificate was presented: what it would be
+// refused for if one were demanded, which is TrustUnavailable where no trust is in effect that could tell. v is the request that was
+// decided. The reason is OK where nobody is overlooked: the caller is known, nothing was presented, or the request does not pass.
+func (o *Outcome) Overlooked(v *Request) decision.Decision {
+	if !o.Allowed() || o.Caller.Known() || !v.Evidence.presented() {
+		return passes
+	}
+	demanding := *o.Binding
+	demanding.mode = config.ModeRequired
+	return demanding.judge(v.Listener.ProfileFor(o.Host), v.Evidence, v.Now, nil).Decision
 }
 
 const insistsText = "the TLS profile requires a client certificate and none was presented"

@@ -134,7 +134,7 @@ func TestWhatLoadRefusesAsNotBuiltIsMarked(t *testing.T) {
 		{reflect.TypeFor[config.CertificateRef](), "Name", anchor("{certificate: {name: a}}")},
 		{reflect.TypeFor[config.CertificateRef](), "File", anchor("{certificate: {file: a.pem}}")},
 		{reflect.TypeFor[config.Matcher](), "Alias", "client_certificate: {deny: [{alias: a}]}\n"},
-		{reflect.TypeFor[config.Matcher](), "Certificate", "client_certificate: {deny: [{certificate: a}]}\n"},
+		{reflect.TypeFor[config.Matcher](), "Certificate", "client_certificate: {deny: [{certificate: {file: a.pem}}]}\n"},
 		{reflect.TypeFor[config.Matcher](), "Serial", "client_certificate: {deny: [{serial: a}]}\n"},
 	} {
 		f, ok := tt.of.FieldByName(tt.field)

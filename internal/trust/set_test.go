@@ -323,11 +323,14 @@ func TestWarningsNameWhatAnOperatorShouldKnow(t *testing.T) {
 			t.Parallel()
 			got := newStore(t, trust.StoreConfig{Anchors: []trust.Anchor{tc.anchor}, Purpose: tc.purpose}).Warnings(now)
 			if len(got) != len(tc.want) {
-				t.Fatalf("warnings = %q, want %q", got, tc.want)
+				t.Fatalf("warnings = %v, want %q", got, tc.want)
 			}
 			for i := range got {
-				if !strings.Contains(got[i], tc.want[i]) || !strings.HasPrefix(got[i], `trust store "partners": "CN=Test`) {
-					t.Errorf("warning = %q, want it to say %q", got[i], tc.want[i])
+				if !strings.Contains(got[i].Text, tc.want[i]) || !strings.HasPrefix(got[i].Text, `trust store "partners": "CN=Test`) {
+					t.Errorf("warning = %q, want it to say %q", got[i].Text, tc.want[i])
+				}
+				if got[i].Certificate != tc.anchor.Certificate {
+					t.Errorf("warning %q is about another certificate", got[i].Text)
 				}
 			}
 		})

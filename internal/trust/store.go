@@ -110,7 +110,9 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 func (s *Store) add(a Anchor) {
 	id := sha256.Sum256(a.Certificate.Raw)
 	if a.Pin || !isCA(a.Certificate) {
-		s.pins[id] = a.Certificate
+		if s.pins[id] == nil {
+			s.pins[id] = a.Certificate
+		}
 		return
 	}
 	if s.isAnchor[id] == nil {

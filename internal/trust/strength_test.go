@@ -56,7 +56,7 @@ func TestTheSmallestKeysOfAStore(t *testing.T) {
 			}
 			wantReason(t, verify(t, newSet(t, trust.ClientAuth, store), present(pin), now), want)
 			if warnings := store.Warnings(now); (len(warnings) > 0) != (want == weak) {
-				t.Errorf("warnings = %q", warnings)
+				t.Errorf("warnings = %v", warnings)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func TestVersion1IsRefusedUnlessAllowed(t *testing.T) {
 			}
 		}
 		if got := store.Warnings(now); (len(got) == 0) != allowed {
-			t.Errorf("allowed %v: warnings = %q", allowed, got)
+			t.Errorf("allowed %v: warnings = %v", allowed, got)
 		}
 	}
 }

@@ -8,20 +8,29 @@ import (
 	"time"
 )
 
-// Warnings returns what an operator should know about the store at the time now, one sentence each, in a fixed order:
+// Warning is what an operator should know about a store or one certificate of it.
+type Warning struct {
+	// Certificate is the anchor or pin, as NewStore was given it: of those that are the same, the first. Nil where it is about
+	// the end of the store's purpose.
+	Certificate *x509.Certificate
+	// Text is a sentence that names the store and the certificate.
+	Text string
+}
+
+// Warnings returns what an operator should know about the store at the time now, in a fixed order:
 // a purpose that has ended or soon does, anchors that are skipped because they are expired or not yet valid, keys that are
 // too weak, CA certificates that cannot issue anything of use, and self-signed certificates that look like a single party's
 // and yet stand for a CA.
-func (s *Store) Warnings(now time.Time) []string {
+func (s *Store) Warnings(now time.Time) []Warning {
 	if s == nil {
 		return nil
 	}
-	var warnings []string
+	var warnings []Warning
 	warn := func(cert *x509.Certificate, text string) {
-		warnings = append(warnings, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text))
+		warnings = append(warnings, Warning{cert, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text)})
 	}
 	if !s.until.IsZero() && !now.Add(purposeNotice).Before(s.until) {
-		warnings = append(warnings, fmt.Sprintf("trust store %q: %s", s.name, s.untilWarning(now)))
+		warnings = append(warnings, Warning{Text: fmt.Sprintf("trust store %q: %s", s.name, s.untilWarning(now))})
 	}
 	for _, cert := range s.anchors {
 		if odd := unpresentable(cert); odd != "" {
