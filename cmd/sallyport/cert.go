@@ -59,7 +59,7 @@ that certificate. A file called - is standard input, and a pipe will do for a fi
 	f.StringArrayVar(&intermediates, "intermediates", nil, "PEM with intermediates that a client would send (may be repeated)")
 	notYet(cmd, "crl", "revocation")
 	f.StringVar(&at, "at", "", "the time to check for (RFC 3339); by default now")
-	f.StringVar(&purpose, "purpose", "client_auth", "client_auth, server_auth or any")
+	f.StringVar(&purpose, "purpose", "client_auth", "client_auth, server_auth, any or client_auth_or_missing")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -92,9 +92,10 @@ type given struct {
 func certVerify(ctx context.Context, names given, at, purpose string) (*verification, error) {
 	use, ok := map[string]trust.Purpose{
 		"client_auth": trust.ClientAuth, "server_auth": trust.ServerAuth, "any": trust.Any,
+		"client_auth_or_missing": trust.ClientAuthOrMissing,
 	}[purpose]
 	if !ok {
-		return nil, fmt.Errorf("--purpose %q: want client_auth, server_auth or any", purpose)
+		return nil, fmt.Errorf("--purpose %q: want client_auth, server_auth, any or client_auth_or_missing", purpose)
 	}
 	now, err := moment(at)
 	if err != nil {
@@ -128,9 +129,9 @@ func certVerify(ctx context.Context, names given, at, purpose string) (*verifica
 	if err != nil {
 		return nil, fmt.Errorf("--trust: %w", err)
 	}
-	judged := use
-	if use == trust.Any { // the store asks for no purpose; a set still wants to know whom it judges
-		judged = trust.ClientAuth
+	judged := trust.ClientAuth // a set wants to know whom it judges, whatever the store asks for
+	if use == trust.ServerAuth {
+		judged = use
 	}
 	set, err := trust.NewSet(judged, store)
 	if err != nil {

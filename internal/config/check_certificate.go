@@ -89,7 +89,8 @@ func (l *loader) checkStores(list []string, kind Kind, use Purpose) {
 			continue
 		}
 		store := l.index.stores.find(l, kind, "trust store", at)
-		if store == nil || store.Purpose == "" || store.Purpose == PurposeAny || store.Purpose == use {
+		if store == nil || store.Purpose == "" || store.Purpose == PurposeAny || store.Purpose == use ||
+			store.Purpose == PurposeClientAuthOrMissing && use == PurposeClientAuth {
 			continue
 		}
 		judged := "clients"

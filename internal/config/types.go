@@ -333,15 +333,16 @@ type Forward struct {
 	Value string `yaml:"value" with:"header" unbuilt:"*"`
 }
 
-// Errors is how refused callers are answered. A word alone is the style.
+// Errors is how refused callers are answered. A word alone is the style. It is about the caller's certificate alone: every
+// other refusal is answered with problem details (RFC 9457); see docs/answers.md.
 type Errors struct {
-	// Answers as another gateway does. Absent means problem details (RFC 9457).
-	Style ErrorStyle `yaml:"style" enum:"boomi tyk wso2 apim" unbuilt:"boomi wso2 apim"`
+	// Answers as another gateway does: its status, headers and body. Absent means problem details (RFC 9457).
+	Style ErrorStyle `yaml:"style" enum:"boomi tyk wso2 apim"`
 	// Leaves the reason out of problem details; the log has it all the same.
 	HideReason bool `yaml:"hide_reason" default:"false"`
-	// Status and text for callers without a certificate.
+	// Status and text for callers without a certificate. With a style they stand where that gateway's are.
 	Missing *ErrorAnswer `yaml:"missing"`
-	// Status and text for callers whose certificate is refused.
+	// Status and text for callers whose certificate is refused. With a style they stand where that gateway's are.
 	Refused *ErrorAnswer `yaml:"refused"`
 }
 
@@ -360,7 +361,7 @@ const (
 //
 // Zero values keep the default.
 type ErrorAnswer struct {
-	// HTTP status. Absent means 401 for a missing certificate and 403 for a refused one.
+	// HTTP status. Absent means 401 for a missing certificate and 403 for a refused one, or what the style says.
 	Status int `yaml:"status" range:"400 599"`
 	// Text of the answer.
 	Detail string `yaml:"detail"`

@@ -320,7 +320,6 @@ func TestADocumentWithWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		"  - {name: x, path: /x/, upstream: echo, authentication: {methods: [{certificate_key: {}}]}}":                                 `authentication of API "x"`,
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], enforce: auto}}":             "enforce: auto",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: optional, trust: [partners], on_invalid: present}}":       "on_invalid: present",
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], errors: wso2}}":              "errors: wso2",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], forward: [{format: xfcc}]}}": "forward",
 	} {
 		_, err := s.compile(firstDocument + addition + "\n")

@@ -452,6 +452,9 @@ func (x *exchange) answer(status int) {
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Request-ID", x.record.id)
 	head.Set("X-Content-Type-Options", "nosniff")
+	if a.Challenge != "" {
+		head.Set("WWW-Authenticate", a.Challenge)
+	}
 	if len(x.outcome.Methods) > 0 {
 		head.Set("Allow", strings.Join(x.outcome.Methods, ", "))
 	}

@@ -105,9 +105,6 @@ func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
 		f := &c.Forward[i]
 		u.when(f.Format != "rfc9440" || f.Header != "", f, "forward other than rfc9440 of %s", where)
 	}
-	if e := c.Errors; e != nil {
-		u.when(e.Style != "" && e.Style != config.StyleTyk, &c.Errors, "errors: %s of %s", e.Style, where)
-	}
 }
 
 func (u *unbuilt) upstream(up *config.Upstream) {

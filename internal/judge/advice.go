@@ -27,7 +27,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificatePurpose:
 		w.advisePurpose()
 	case decision.CertificateWeak:
-		w.change("Have %q issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken.Subject)
+		w.change("Have %q issued anew as an X.509 certificate of version 3, with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519 (more where min_key_size of the trust store asks for it), and signed with SHA-256 or better.", w.broken.Subject)
 	case decision.CertificateChain:
 		w.change("The caller has to send its intermediates, each once, and nothing else; see the detail for the element that broke the path. sallyport cert verify tries a chain without the gateway.")
 	case decision.CertificateNotAllowed:
@@ -123,7 +123,7 @@ func (w *witness) advisePurpose() {
 		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
 		return
 	}
-	w.change("Have %q issued anew with the extended key usage clientAuth, or set purpose: any on the trust store where its CA leaves usages out on purpose.", w.broken.Subject)
+	w.change("Have %q issued anew with the extended key usage clientAuth. Where its CA, such as a public one, issues for servers only, set purpose: client_auth_or_missing on the trust store, with until: for the day by which the caller has another.", w.broken.Subject)
 }
 
 // brokeAtTheLeaf reports whether the caller's own certificate broke the path.

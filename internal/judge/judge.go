@@ -51,7 +51,7 @@ func (b *Binding) judge(p *Profile, v *Request, o *Outcome, t *decision.Trace) J
 	set := b.trustIn(p)
 	if set == nil && b.mode == config.ModeNone {
 		t.Add("trust", decision.Info, "no trust is in effect: the certificate is not looked at")
-		return ignoring(decision.Decision{Reason: decision.TrustUnavailable, Detail: "no trust is in effect"})
+		return ignoring(decision.Decision{Reason: decision.TrustUnavailable, Detail: "no trust store is in effect"})
 	}
 	var s Standing
 	if t.Enabled() {

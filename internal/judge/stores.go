@@ -42,7 +42,7 @@ func CompileStores(doc *config.Document, previous *Stores, now time.Time) (*Stor
 			errs = append(errs, config.Error{Position: doc.Position(&ts.Anchors), Message: err.Error()})
 			continue
 		}
-		named := namedStore{Store: store}
+		named := namedStore{Store: store, until: doc.Position(&ts.Until)}
 		for k := range ts.Anchors {
 			named.anchors = append(named.anchors, anchor{ts.Anchors[k].Certificates, doc.Position(&ts.Anchors[k])})
 		}
@@ -57,7 +57,7 @@ func CompileStores(doc *config.Document, previous *Stores, now time.Time) (*Stor
 }
 
 func newStore(ts *config.TrustStore) (*trust.Store, error) {
-	cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1}
+	cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1, Until: ts.Until.Time(), MinKeySize: keySize(ts.MinKeySize), AllowV1: ts.AllowV1}
 	if ts.MaxDepth != nil {
 		cfg.MaxDepth = *ts.MaxDepth
 	}
@@ -77,8 +77,30 @@ func purposeOf(p config.Purpose) trust.Purpose {
 		return trust.ServerAuth
 	case config.PurposeAny:
 		return trust.Any
+	case config.PurposeClientAuthOrMissing:
+		return trust.ClientAuthOrMissing
 	}
 	return trust.PurposeDefault
+}
+
+// keySize returns the smallest keys that the document asks for; zero is what the store asks for anyhow.
+func keySize(k *config.KeySize) trust.KeySize {
+	var size trust.KeySize
+	if k == nil {
+		return size
+	}
+	if k.RSA != nil {
+		size.RSA = *k.RSA
+	}
+	switch k.EC {
+	case config.CurveP256:
+		size.EC = 256
+	case config.CurveP384:
+		size.EC = 384
+	case config.CurveP521:
+		size.EC = 521
+	}
+	return size
 }
 
 // namedStore is a trust store and where the document names what is in it.
@@ -86,6 +108,7 @@ type namedStore struct {
 	*trust.Store
 
 	anchors []anchor
+	until   config.Position // of the end of its purpose
 }
 
 type anchor struct {
@@ -93,13 +116,13 @@ type anchor struct {
 	position     config.Position
 }
 
-// warnings are the store's, each at the first anchor that has the certificate.
+// warnings are the store's, each at the first anchor that has the certificate, or at the end of the purpose.
 func (s namedStore) warnings(now time.Time) []config.Note {
 	warnings := s.Warnings(now)
 	if len(warnings) == 0 {
 		return nil
 	}
-	places := map[*x509.Certificate]config.Position{} // made anew: it is seldom needed, and a store can be large
+	places := map[*x509.Certificate]config.Position{nil: s.until} // made anew: it is seldom needed, and a store can be large
 	for _, a := range slices.Backward(s.anchors) {
 		for _, cert := range a.certificates {
 			places[cert] = a.position
