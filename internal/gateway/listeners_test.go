@@ -315,7 +315,6 @@ func TestADocumentWithWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		"upstream_credentials: {'*': server}": "upstream_credentials",
 		"  - {name: x, path: /x/, upstream: echo, policy: [{require_tls: {}}]}":                                                            `policy of API "x"`,
 		"  - {name: x, path: /x/, upstream: echo, authentication: {methods: [{certificate_key: {}}]}}":                                     `authentication of API "x"`,
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], enforce: auto}}":                 "enforce: auto",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: optional, trust: [partners], on_invalid: present}}":           "on_invalid: present",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], errors: wso2}}":                  "errors: wso2",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], forward: [{format: xfcc}]}}":     "forward",

@@ -33,14 +33,17 @@ func (t *tickets) adopt(s *Snapshot, now time.Time) {
 	defer t.mu.Unlock()
 	kept := map[[32]byte]*ticketKeys{}
 	for _, l := range s.listeners {
-		for _, p := range l.profiles {
-			k := t.keys[p.ticketID]
+		for _, a := range l.asks {
+			if a.config.SessionTicketsDisabled {
+				continue
+			}
+			k := t.keys[a.ticketID]
 			if k == nil {
 				k = &ticketKeys{current: newTicketKey(), born: now}
 			}
-			k.config = p.config
+			k.config = a.config
 			k.install()
-			kept[p.ticketID] = k
+			kept[a.ticketID] = k
 		}
 	}
 	t.keys = kept
