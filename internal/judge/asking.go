@@ -3,7 +3,6 @@ package judge
 import (
 	"crypto/x509"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,52 +114,86 @@ const (
 // 16 KiB.
 const MaxAnnounced = 16_000
 
-// asking computes the asks of one listener.
+// asking computes the asks of one listener. A hundred thousand names are ordinary, and most mean what others mean: what is the
+// same is computed once.
 type asking struct {
 	c        *compiler
 	listener *Listener
 	profiles []config.TLSProfile
-	levels   map[string]*level // by the text of a host pattern; "" is every host
-	made     map[string]*Ask   // by content
-	silent   int               // asks with too many authorities
+	root     route.Path // "/"
+
+	exact  map[string][]*group // by host
+	suffix map[string][]*group // by what wildcards end in, with its dot
+	every  []*group            // of APIs without hosts
+	groups map[groupKey]*group // of patterns that have more than a few
+	made   map[askKey]*Ask     // by the groups that they come from
+	known  map[content]*Ask    // by what they are
+	silent int                 // asks with too many authorities
 }
 
-// level is the APIs of one host pattern that the listener has, in groups of those that mean the same to a handshake.
-type level struct {
-	groups []*group
-	known  map[string]*group // by what they mean
-}
-
+// group is the APIs of one host pattern that the listener has and that mean the same to a handshake.
 type group struct {
-	willing bool // they require a certificate and say enforce: auto
-	offered bool // they look at certificates that nobody trusts
-	trust   []string
-	apis    []*API
+	meaning
+	stores []string // by name
+	apis   []*API
+}
+
+// meaning is what an API means to a handshake.
+type meaning struct {
+	willing bool       // it requires a certificate and says enforce: auto
+	offered bool       // it looks at certificates that nobody trusts
+	trust   *trust.Set // its own; nil for none
+	broken  string     // the names of the stores where one of them is
+}
+
+// groupKey tells groups apart; the text is that of a host pattern, "" for every host.
+type groupKey struct {
+	pattern string
+	meaning meaning
+}
+
+// askKey is where an ask comes from: further is for more trust than has a place in it.
+type askKey struct {
+	profile         int
+	raised, offered bool
+	trust           [3]*trust.Set
+	further         string
+}
+
+// content is what an ask is.
+type content struct {
+	profile         int
+	raised, offered bool
+	union           *trust.Set
 }
 
 // compileAsks computes what the handshakes of a listener ask, for every name that its APIs or profiles tell from others, for
 // all other names, and for clients that name none.
 func (c *compiler) compileAsks(l *Listener, profiles []config.TLSProfile) error {
-	a := &asking{c: c, listener: l, profiles: profiles, levels: map[string]*level{}, made: map[string]*Ask{}}
-	names := map[route.HostPattern]bool{}
-	for _, api := range c.out.apis { // those of other listeners, too: where they own a path, nobody else does
-		for _, h := range api.hosts {
-			names[h] = true
-		}
+	a := &asking{
+		c: c, listener: l, profiles: profiles, exact: make(map[string][]*group, len(c.out.apis)), suffix: map[string][]*group{},
+		groups: map[groupKey]*group{}, made: map[askKey]*Ask{}, known: map[content]*Ask{},
+	}
+	a.root, _ = route.ParsePath("/") // it is one
+	var names []route.HostPattern    // those of other listeners' APIs, too: where they own a path, nobody else does
+	for _, api := range c.out.apis {
+		names = append(names, api.hosts...)
 		if b := api.bindings[l.Index]; b != nil {
 			a.enter(api, b)
 		}
 	}
-	for _, p := range profiles {
-		for _, h := range p.Hosts {
-			names[h] = true
-		}
+	for i := range profiles {
+		names = append(names, profiles[i].Hosts...)
 	}
-	sorted := slices.SortedFunc(maps.Keys(names), func(x, y route.HostPattern) int { return strings.Compare(x.String(), y.String()) })
 	l.unnamed, l.others = a.unnamed(), a.under("")
+	seen := make(map[route.HostPattern]bool, len(names))
 	var err error
 	l.askOf, err = route.NewHostMap(func(yield func(route.HostPattern, int) bool) {
-		for _, h := range sorted {
+		for _, h := range names {
+			if seen[h] {
+				continue
+			}
+			seen[h] = true
 			if !yield(h, a.under(h.String()).Index) {
 				return
 			}
@@ -172,28 +205,42 @@ func (c *compiler) compileAsks(l *Listener, profiles []config.TLSProfile) error 
 	return err
 }
 
-// enter puts an API on the levels of its hosts.
+// enter puts an API into a group of each of its hosts.
 func (a *asking) enter(api *API, b *Binding) {
-	texts := []string{""}
-	if len(api.hosts) > 0 {
-		texts = texts[:0]
-		for _, h := range api.hosts {
-			texts = append(texts, h.String())
-		}
+	m := meaning{willing: b.willing(api), offered: b.offered(), trust: b.trust}
+	if b.trust == nil {
+		m.broken = strings.Join(b.stores, "\x00")
 	}
-	key := fmt.Sprintf("%t\x00%t\x00%s", b.willing(api), b.offered(), strings.Join(b.stores, "\x00"))
-	for _, text := range texts {
-		at := a.levels[text]
-		if at == nil {
-			at = &level{known: map[string]*group{}}
-			a.levels[text] = at
+	join := func(list []*group, pattern string) []*group {
+		const few = 8
+		for _, g := range list[:min(len(list), few)] {
+			if g.meaning == m {
+				g.apis = append(g.apis, api)
+				return list
+			}
 		}
-		g := at.known[key]
+		key := groupKey{pattern, m}
+		g := a.groups[key]
 		if g == nil {
-			g = &group{willing: b.willing(api), offered: b.offered(), trust: b.stores}
-			at.known[key], at.groups = g, append(at.groups, g)
+			g = &group{meaning: m, stores: b.stores}
+			list = append(list, g)
+		}
+		if len(list) > few {
+			a.groups[key] = g
 		}
 		g.apis = append(g.apis, api)
+		return list
+	}
+	if len(api.hosts) == 0 {
+		a.every = join(a.every, "")
+	}
+	for _, h := range api.hosts {
+		text := h.String()
+		if suffix, wildcard := strings.CutPrefix(text, "*"); wildcard {
+			a.suffix[suffix] = join(a.suffix[suffix], text)
+		} else {
+			a.exact[text] = join(a.exact[text], text)
+		}
 	}
 }
 
@@ -201,76 +248,103 @@ func (a *asking) enter(api *API, b *Binding) {
 // looked up like a host. "" stands for the names that no pattern has.
 func (a *asking) under(name string) *Ask {
 	p := a.listener.ProfileFor(name)
-	raised, offered, stores := p.ClientAuth == config.ClientAuthOptional, false, []string{}
-	some := false
-	for _, at := range a.above(name) {
-		for _, g := range at.groups {
-			if !slices.ContainsFunc(g.apis, func(api *API) bool { return a.c.out.reachable(name, api) }) {
-				continue
-			}
-			some = true
-			raised, offered, stores = raised && g.willing, offered || g.offered, append(stores, g.trust...)
+	key := askKey{profile: p.Index, raised: p.ClientAuth == config.ClientAuthOptional}
+	owner := a.c.out.owner(name, a.root)
+	found := a.reached(nil, name, a.exact[name])
+	done := !strings.HasPrefix(name, "*") && owner.has(name)
+	for i := 0; i < len(name) && !done; i++ {
+		if name[i] == '.' {
+			found = a.reached(found, name, a.suffix[name[i:]])
+			done = owner.has("*" + name[i:])
 		}
 	}
-	return a.make(name, p, stores, raised && some, offered)
+	if !done {
+		found = a.reached(found, name, a.every)
+	}
+	return a.of(name, p, key, found)
 }
 
-// above returns the levels of a name, the most specific first.
-func (a *asking) above(name string) []*level {
-	var found []*level
-	add := func(text string) {
-		if at := a.levels[text]; at != nil {
-			found = append(found, at)
+// mostHidden is how many APIs of one group are looked at that more specific hosts might hide altogether. Beyond it one of them
+// is taken to be reachable: at worst a handshake does not insist that could.
+const mostHidden = 100
+
+// reached adds the groups of a pattern of which an API can be reached under a name.
+func (a *asking) reached(found []*group, name string, groups []*group) []*group {
+	for _, g := range groups {
+		here := func(api *API) bool { return a.c.out.reachable(name, api) }
+		if slices.ContainsFunc(g.apis[:min(len(g.apis), mostHidden)], here) || len(g.apis) > mostHidden {
+			found = append(found, g)
 		}
 	}
-	if name != "" {
-		add(name)
-	}
-	for i := range len(name) {
-		if name[i] == '.' && (i != 1 || name[0] != '*') {
-			add("*" + name[i:])
-		}
-	}
-	add("")
 	return found
 }
 
 // unnamed returns the ask of clients that name no server. Their requests may be for every host, so nothing is raised, and
-// what is announced is what any API of the listener trusts.
+// what is announced is what any API or profile of the listener trusts.
 func (a *asking) unnamed() *Ask {
 	p := a.listener.profiles[0]
-	var stores []string
-	offered := false
-	for _, at := range a.levels {
-		for _, g := range at.groups {
-			stores, offered = append(stores, g.trust...), offered || g.offered
+	var found []*group
+	seen := map[meaning]bool{}
+	for _, api := range a.c.out.apis { // in the order of the document
+		b := api.bindings[a.listener.Index]
+		if b == nil {
+			continue
+		}
+		m := meaning{offered: b.offered(), trust: b.trust}
+		if b.trust == nil {
+			m.broken = strings.Join(b.stores, "\x00")
+		}
+		if !seen[m] {
+			seen[m] = true
+			found = append(found, &group{meaning: m, stores: b.stores})
 		}
 	}
 	for i := range a.profiles {
-		stores = append(stores, a.profiles[i].Trust...)
+		found = append(found, &group{stores: a.profiles[i].Trust})
 	}
-	return a.make("", p, stores, false, offered)
+	return a.of("", p, askKey{profile: p.Index}, found)
 }
 
-// make returns the ask with a content, one for all names that have it.
-func (a *asking) make(name string, p *Profile, stores []string, raised, offered bool) *Ask {
-	stores = a.c.stores.usable(append(stores, a.profiles[p.Index].Trust...))
+// of returns the ask of groups of APIs, one for all names that have the same.
+func (a *asking) of(name string, p *Profile, key askKey, groups []*group) *Ask {
+	key.raised = key.raised && len(groups) > 0
 	if !p.Asks() {
-		stores = nil
+		groups = nil
 	}
-	slices.Sort(stores)
-	stores = slices.Compact(stores)
-	key := fmt.Sprintf("%d\x00%t\x00%t\x00%s", p.Index, raised, offered, strings.Join(stores, "\x00"))
+	var stores []string
+	next := 0
+	for _, g := range groups {
+		key.raised, key.offered = key.raised && g.willing, key.offered || g.offered
+		switch {
+		case g.trust != nil && slices.Contains(key.trust[:], g.trust):
+		case g.trust != nil && next < len(key.trust):
+			key.trust[next] = g.trust
+			next++
+		case len(g.stores) > 0:
+			key.further += "\x00" + strings.Join(g.stores, "\x00")
+		}
+	}
 	if known := a.made[key]; known != nil {
 		return known
 	}
-	union, _ := a.c.stores.Set(trust.ClientAuth, stores)
-	out := &Ask{Index: len(a.listener.asks), Profile: p, Raised: raised && union != nil, union: union, accepts: union}
+	for _, g := range groups {
+		stores = append(stores, g.stores...)
+	}
+	if p.Asks() {
+		stores = append(stores, a.profiles[p.Index].Trust...)
+	}
+	union, _ := a.c.stores.Set(trust.ClientAuth, a.c.stores.usable(stores))
+	out := &Ask{Profile: p, Raised: key.raised && union != nil, union: union, accepts: union}
 	if p.insists() {
 		out.accepts = p.handshake
 	}
-	out.silence = a.silence(name, p, out.union, offered)
-	a.made[key] = out
+	is := content{p.Index, out.Raised, key.offered, union}
+	if same := a.known[is]; same != nil { // from other groups
+		a.made[key] = same
+		return same
+	}
+	out.Index, out.silence = len(a.listener.asks), a.silence(name, p, union, key.offered)
+	a.made[key], a.known[is] = out, out
 	a.listener.asks = append(a.listener.asks, out)
 	return out
 }
@@ -304,6 +378,20 @@ func (a *asking) silence(name string, p *Profile, union *trust.Set, offered bool
 			a.listener.Name, where, text))
 	}
 	return text
+}
+
+// owner returns an API that owns every path of a host that no longer path owns; nil for none. What is registered for less
+// specific hosts cannot be reached.
+func (r *Rules) owner(host string, root route.Path) *API {
+	for _, api := range r.routes.Lookup(host, root) {
+		return api
+	}
+	return nil
+}
+
+// has reports whether an API has a host pattern with a text. No API has none.
+func (a *API) has(pattern string) bool {
+	return a != nil && slices.ContainsFunc(a.hosts, func(h route.HostPattern) bool { return h.String() == pattern })
 }
 
 // reachable reports whether a request under a canonical host name can be for an API, whatever its listener.

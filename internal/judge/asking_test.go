@@ -75,6 +75,29 @@ func TestAServerNameIsRaisedWhenEveryAPIUnderItSaysSo(t *testing.T) {
 	}
 }
 
+func TestAPIsThatAreHiddenAreLookedAtUpToANumber(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	for _, c := range []struct {
+		path   string // of the API under the name
+		hidden int
+		raised bool
+	}{{"/", 50, true}, {"/", 500, true}, {"/x/", 50, true}, {"/x/", 500, false}} {
+		var hidden []string
+		for i := range c.hidden {
+			hidden = append(hidden, fmt.Sprintf("{name: hidden-%d, listeners: [public], path: /x/%d/, upstream: echo}", i, i))
+		}
+		rules := p.rules(t, replaced(t, auto("a.test", hidden...), "hosts: [a.test],", "hosts: [a.test], path: "+c.path+","))
+		if got := listener(t, rules, "public").AskFor("a.test").Raised; got != c.raised {
+			t.Errorf("%d below %s: raised %t", c.hidden, c.path, got)
+		}
+		e, err := rules.Explain(question("https://a.test:8443/x/", nil), now())
+		if err != nil || e.Handshake != c.raised || !c.raised && !strings.Contains(fmt.Sprint(e.Checks), "too many APIs of less specific hosts") {
+			t.Errorf("%d below %s: explained as %+v, %v", c.hidden, c.path, e, err)
+		}
+	}
+}
+
 func TestOnlyProfilesThatAskAreRaised(t *testing.T) {
 	t.Parallel()
 	text := replaced(t, auto("optional.test, required.test, none.test, other.test, '*.wild.test'", "{name: plain, listeners: [plain], upstream: echo}"),

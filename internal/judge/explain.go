@@ -273,6 +273,8 @@ func (w *witness) enforced(o *Outcome) {
 		why = "no trust store is in effect"
 		if api := w.rules.unwilling(w.request.Listener, name); api != nil {
 			why = "the API " + quote(api.Label()) + " under that name does not require one in the handshake"
+		} else if a.union != nil {
+			why = "too many APIs of less specific hosts do not require one, though none of them can be reached under that name"
 		}
 	}
 	w.trace.Add("enforce", decision.Info, "auto, but the handshake does not insist: "+why)
