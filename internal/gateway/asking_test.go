@@ -243,6 +243,26 @@ func TestSessionTicketsCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
+// Each resumption brings a new ticket, and the first proof of the key is as old as ever.
+func TestASessionCannotBeResumedForEver(t *testing.T) {
+	t.Parallel()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		s := newSite(t, autoSays("", ""))
+		began := s.clock.Now()
+		c := s.caller("public", "own.example.test", s.a)
+		c.tls.MinVersion, c.tls.MaxVersion = version, version
+		for _, at := range []struct {
+			hours   int
+			resumes bool
+		}{{0, false}, {5, true}, {10, true}, {11, true}, {12, false}, {13, true}, {23, true}, {24, false}} {
+			s.clock.set(began.Add(time.Duration(at.hours) * time.Hour))
+			if resumed, err := connect(t, c); err != nil || resumed != at.resumes {
+				t.Errorf("TLS %x, after %d hours: resumed %t, %v", version, at.hours, resumed, err)
+			}
+		}
+	}
+}
+
 func TestASwitchedOffTicketIsOfNoUseAnyMore(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, autoSays("", ""))

@@ -270,7 +270,7 @@ func (s *socket) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	}
 	c.generation = snapshot.generation
 	c.serverName, c.ask = name, l.askFor(name)
-	return c.ask.config, nil
+	return c.resuming(s.g.clock), nil
 }
 
 // verifyConnection returns crypto/tls's VerifyConnection of handshakes that insist on a certificate. It runs on every
