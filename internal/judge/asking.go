@@ -83,14 +83,12 @@ func (a *Ask) Fingerprint() []byte {
 	return slices.Concat(union[:], accepts[:])
 }
 
-// admits says whether the handshake would accept the evidence.
+// admits says whether the handshake would accept the evidence, for explain: live handshakes ask VerifyHandshake.
 func (a *Ask) admits(ev *Evidence, now time.Time, t *decision.Trace) Judgement {
-	if a.Raised && t.Enabled() {
-		t.Add("handshake", decision.Info, raisedText)
-	}
 	text := insistsText
 	if a.Raised {
 		text = raisedMissingText
+		t.Add("handshake", decision.Info, raisedText)
 	}
 	switch {
 	case !a.Insists():
@@ -98,10 +96,8 @@ func (a *Ask) admits(ev *Evidence, now time.Time, t *decision.Trace) Judgement {
 	case !ev.presented():
 		t.Add("handshake", decision.Fail, text)
 		return refuse(decision.CertificateMissing, text)
-	case t.Enabled():
-		return admitted(a.accepts.Explain(ev.chain, now, nil), ev, a.accepts, t)
 	}
-	return admitted(ev.judge(a.accepts, now).verdict, ev, a.accepts, t)
+	return admitted(a.accepts.Explain(ev.chain, now, nil), ev, a.accepts, t)
 }
 
 const (

@@ -98,6 +98,37 @@ func TestAPIsThatAreHiddenAreLookedAtUpToANumber(t *testing.T) {
 	}
 }
 
+func TestExplainSaysWhyAHandshakeDoesNotInsist(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	text := auto("a.test", "{name: beside, listeners: [public], hosts: [a.test], path: /beside/, upstream: echo}",
+		"{name: elsewhere, listeners: [public], hosts: [b.test], upstream: echo}", "{name: own, listeners: [public], hosts: [own.test], upstream: echo, "+autoRules+"}")
+	for _, c := range []struct {
+		document, url, says string
+	}{
+		{text, "https://a.test:8443/", `auto, but the handshake does not insist: the API "beside" under that name does not require one in the handshake`},
+		{text, "https://127.0.0.1:8443/", ""}, // no API has that host
+		{text, "https://a.test:8443/beside/", ""},
+		{text, "https://own.test:8443/", "it insists: every API under the server name requires"},
+		{replaced(t, text, "hosts: [own.test], ", ""), "https://127.0.0.1:8443/", "the client names no server"},
+		{replaced(t, text, "client_auth: optional, trust", "client_auth: optional, profiles: [{server_names: [own.test], client_auth: none}], trust"), "https://own.test:8443/", "client_auth is none"},
+	} {
+		e, err := p.rules(t, c.document).Explain(question(c.url, nil), now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, check := range e.Checks {
+			if check.Name == "enforce" || check.Name == "handshake" && strings.Contains(check.Detail, "insists") {
+				said += check.Detail
+			}
+		}
+		if c.says == "" && said != "" || !strings.Contains(said, c.says) {
+			t.Errorf("%s: %q, want %q", c.url, said, c.says)
+		}
+	}
+}
+
 func TestOnlyProfilesThatAskAreRaised(t *testing.T) {
 	t.Parallel()
 	text := replaced(t, auto("optional.test, required.test, none.test, other.test, '*.wild.test'", "{name: plain, listeners: [plain], upstream: echo}"),
@@ -267,6 +298,10 @@ func TestAuthoritiesAreAnnouncedPerServerName(t *testing.T) {
 	// Whoever chooses by what is announced would show nothing to an API that wants to see what nobody trusts.
 	check(t, replaced(t, text, "{mode: optional, trust: [strangers]}", "{mode: optional, trust: [strangers], on_invalid: present}"), map[string][]*testpki.Entity{
 		"a.test": {ca, pinned}, "b.test": nil, "x.b.test": nil, "": nil,
+	})
+	// One that requires a certificate refuses what nobody trusts, whatever it says about optional ones.
+	check(t, replaced(t, text, "{mode: optional, trust: [strangers]}", "{mode: required, trust: [strangers], on_invalid: present}"), map[string][]*testpki.Entity{
+		"b.test": {stranger}, "": {ca, pinned, stranger},
 	})
 }
 
