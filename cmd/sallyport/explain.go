@@ -195,6 +195,14 @@ func moment(text string) (time.Time, error) {
 	return t, nil
 }
 
+// insists is what the table says of a handshake.
+func insists(yes bool) string {
+	if !yes {
+		return ""
+	}
+	return "insists on an acceptable certificate"
+}
+
 func writeExplanation(w io.Writer, e *judge.Explanation) error {
 	status := ""
 	switch {
@@ -215,6 +223,8 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"listener", e.Listener},
 		{"server name", e.ServerName},
 		{"TLS profile", e.Profile},
+		{"handshake", insists(e.Insists)},
+		{"TLS alert", e.Alert},
 		{"API", joined(e.API, e.Version)},
 		{"rules", e.Rules},
 		{"caller", e.Caller},

@@ -111,6 +111,11 @@ type ListenerTLS struct {
 	Trust []string `yaml:"trust"`
 	// The lowest TLS version that is accepted.
 	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3" default:"1.2"`
+	// Whether the handshake names the CAs whose certificates it accepts, those of the APIs under the client's server name.
+	// Many clients choose their certificate by that. Lists above 16,000 bytes are left out by themselves.
+	AnnounceAuthorities *bool `yaml:"announce_authorities" default:"true"`
+	// Whether clients may resume a session instead of a full handshake. False costs every connection a full one.
+	SessionTickets *bool `yaml:"session_tickets" default:"true"`
 	// The server names that speak TLS differently.
 	Profiles []TLSProfile `yaml:"profiles"`
 }
@@ -128,6 +133,10 @@ type TLSProfile struct {
 	Trust []string `yaml:"trust"`
 	// Replaces the listener's.
 	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3"`
+	// Replaces the listener's.
+	AnnounceAuthorities *bool `yaml:"announce_authorities"`
+	// Replaces the listener's.
+	SessionTickets *bool `yaml:"session_tickets"`
 
 	// Hosts are the parsed ServerNames.
 	Hosts []route.HostPattern `yaml:"-"`
@@ -181,9 +190,9 @@ type ClientCertificate struct {
 	// What an optional certificate that is not valid means: `refuse` the request, `ignore` the certificate, or `present` it
 	// to the steps of the policy.
 	OnInvalid OnInvalid `yaml:"on_invalid" enum:"refuse ignore present" default:"refuse" unbuilt:"present"`
-	// Where a missing certificate is answered: in the `request`, over HTTP, or `auto`, in the handshake where every API of
-	// a server name requires one.
-	Enforce Enforce `yaml:"enforce" enum:"request auto" default:"request" unbuilt:"auto"`
+	// Where a missing or invalid certificate is answered: in the `request`, over HTTP, or `auto`, in the handshake, for each
+	// server name whose APIs all require one, say `auto` and do not only observe. It needs `client_auth: optional`.
+	Enforce Enforce `yaml:"enforce" enum:"request auto" default:"request"`
 	// Lets refused requests through as anonymous, and logs what would have been refused: the way to switch certificates on
 	// without an outage.
 	ObserveOnly *bool `yaml:"observe_only" default:"false"`

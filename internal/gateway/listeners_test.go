@@ -318,7 +318,6 @@ func TestADocumentWithWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		"  - {name: x, path: /x/, upstream: echo, policy: [{choose: [{then: [{require_tls: {}}]}]}]}":                                  `choose in the policy of API "x"`,
 		"  - {name: x, path: /x/, upstream: echo, policy: [{validate_client_certificate: {validate_revocation: false}}]}":              `validate_client_certificate in the policy of API "x"`,
 		"  - {name: x, path: /x/, upstream: echo, authentication: {methods: [{certificate_key: {}}]}}":                                 `authentication of API "x"`,
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], enforce: auto}}":             "enforce: auto",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: optional, trust: [partners], on_invalid: present}}":       "on_invalid: present",
 		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], forward: [{format: xfcc}]}}": "forward",
 	} {

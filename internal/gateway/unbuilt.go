@@ -99,7 +99,6 @@ func (u *unbuilt) step(where string, s *config.Step) {
 func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
 	u.when(c.Source == config.SourceHeader, &c.Source, "source: header of %s", where)
 	u.when(c.OnInvalid == config.OnInvalidPresent, &c.OnInvalid, "on_invalid: present of %s", where)
-	u.when(c.Enforce == config.EnforceAuto, &c.Enforce, "enforce: auto of %s", where)
 	u.when(c.Strip != nil && !*c.Strip, &c.Strip, "strip: false of %s", where)
 	for i := range c.Forward {
 		f := &c.Forward[i]

@@ -110,13 +110,13 @@ func TestAnAPIOfAnotherListenerWidensNoTrust(t *testing.T) {
 	rules := p.rules(t, replaced(t, text, "  - {name: plain, address: 127.0.0.1:8080}\n",
 		"  - {name: plain, address: 127.0.0.1:8080}\n  - {name: other, address: 127.0.0.1:8444, tls: {credentials: [server], client_auth: required, trust: [partners]}}\n"))
 	for name, wants := range map[string][2]bool{"public": {true, false}, "other": {true, true}} {
-		profile := listener(t, rules, name).Profiles()[0]
+		ask := listener(t, rules, name).AskFor("localhost")
 		for i, who := range []*testpki.Entity{p.partner, p.outsider} {
-			if err := profile.VerifyHandshake(who.Chain(), now()); (err == nil) != wants[i] {
+			if err := ask.VerifyHandshake(who.Chain(), now()); (err == nil) != wants[i] {
 				t.Errorf("the handshake of %s: %v", name, err)
 			}
 		}
-		if got, want := len(profile.Announce()), map[string]int{"public": 2, "other": 3}[name]; got != want {
+		if got, want := len(ask.Announce()), map[string]int{"public": 2, "other": 3}[name]; got != want {
 			t.Errorf("%s announces %d issuers, want %d", name, got, want)
 		}
 	}

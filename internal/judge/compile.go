@@ -65,6 +65,7 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 		if a.Version != "" {
 			compiled.series += "@" + a.Version
 		}
+		compiled.root, _ = route.ParsePath(a.Prefix.String()) // a prefix is one in normal form
 		for _, ch := range a.AllowInPath {
 			compiled.special |= characterOf(ch)
 		}
@@ -128,6 +129,8 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 		deny:        newMatchList(c.doc, rules.Deny, true),
 		ownTrust:    rules.Trust != nil,
 		ownAllow:    a.ClientCertificate != nil && a.ClientCertificate.Allow != nil,
+		auto:        rules.Enforce == config.EnforceAuto && rules.Source == config.SourceTLS,
+		stores:      rules.Trust,
 	}
 	if rules.Errors != nil {
 		b.errors = *rules.Errors
@@ -166,11 +169,16 @@ func (c *compiler) compileTLS(l *config.Listener, out *Listener) {
 	if l.TLS == nil {
 		return
 	}
-	base := config.TLSProfile{ClientAuth: l.TLS.ClientAuth, Trust: l.TLS.Trust, MinVersion: l.TLS.MinVersion}
+	base := config.TLSProfile{
+		ClientAuth: l.TLS.ClientAuth, Trust: l.TLS.Trust, MinVersion: l.TLS.MinVersion,
+		AnnounceAuthorities: l.TLS.AnnounceAuthorities, SessionTickets: l.TLS.SessionTickets,
+	}
 	profiles := []config.TLSProfile{base}
 	for _, p := range l.TLS.Profiles {
 		p.ClientAuth = cmp.Or(p.ClientAuth, base.ClientAuth)
 		p.MinVersion = cmp.Or(p.MinVersion, base.MinVersion)
+		p.AnnounceAuthorities = cmp.Or(p.AnnounceAuthorities, base.AnnounceAuthorities)
+		p.SessionTickets = cmp.Or(p.SessionTickets, base.SessionTickets)
 		if p.Trust == nil {
 			p.Trust = base.Trust
 		}
@@ -193,6 +201,9 @@ func (c *compiler) compileTLS(l *config.Listener, out *Listener) {
 		out.profiles = append(out.profiles, c.profile(out, profiles, i, owner))
 	}
 	out.owner = owner
+	if err := c.compileAsks(out, profiles); err != nil {
+		c.fail(&l.TLS.Profiles, "listener %q: server names: %v", l.Name, err)
+	}
 }
 
 // profile compiles the i-th of a listener's profiles; the first is its default. owner says which profile a host has.
@@ -205,6 +216,7 @@ func (c *compiler) profile(l *Listener, profiles []config.TLSProfile, i int, own
 	slices.Sort(names)
 	out := &Profile{
 		Key: strings.Join(names, ","), Index: i, ClientAuth: cmp.Or(p.ClientAuth, config.ClientAuthNone), MinVersion: minVersion(p.MinVersion),
+		NoTickets: p.SessionTickets != nil && !*p.SessionTickets, quiet: p.AnnounceAuthorities != nil && !*p.AnnounceAuthorities,
 		gates: map[*trust.Set]*trust.Set{},
 	}
 	out.fallback, _ = c.stores.Set(trust.ClientAuth, c.stores.usable(p.Trust))
@@ -215,7 +227,7 @@ func (c *compiler) profile(l *Listener, profiles []config.TLSProfile, i int, own
 		if c.out.apis[a].bindings[l.Index] == nil || !reaches(p, i, c.doc.APIs[a].HostPatterns, owner) {
 			continue
 		}
-		if names := c.doc.Rules(&c.doc.Listeners[l.Index], &c.doc.APIs[a]).Trust; names != nil {
+		if names := c.out.apis[a].bindings[l.Index].stores; names != nil {
 			accepted, own = append(accepted, names...), append(own, names)
 		}
 	}

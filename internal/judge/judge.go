@@ -178,15 +178,8 @@ func (p *Profile) gate(b *Binding, ev *Evidence, now time.Time, t *decision.Trac
 	return admitted(v, ev, set, t)
 }
 
-// admits says whether the handshake of a profile would accept the evidence.
+// admits says whether the profile lets evidence in that was presented, wherever a request goes.
 func (p *Profile) admits(ev *Evidence, now time.Time, t *decision.Trace) Judgement {
-	switch {
-	case !p.insists():
-		return anonymous
-	case !ev.presented():
-		t.Add("handshake", decision.Fail, insistsText)
-		return refuse(decision.CertificateMissing, insistsText)
-	}
 	if t.Enabled() {
 		return admitted(p.handshake.Explain(ev.chain, now, nil), ev, p.handshake, t)
 	}

@@ -52,7 +52,8 @@ func TestTheDefaultsAreThoseOfTheProgram(t *testing.T) {
 	}
 	// Words and truth values whose default is the first branch of some switch elsewhere, where tests of that package have it.
 	elsewhere := map[string]bool{
-		"ClientCertificate.mode": true, "ListenerTLS.client_auth": true, "ListenerTLS.min_version": true, "Matcher.match": true, "API.path": true,
+		"ClientCertificate.mode": true, "ListenerTLS.client_auth": true, "ListenerTLS.min_version": true,
+		"ListenerTLS.announce_authorities": true, "ListenerTLS.session_tickets": true, "Matcher.match": true, "API.path": true,
 		"CertificateHeader.format": true, "CertificateHeader.verify": true, "ProxyCertificate.required": true, "TrustStore.max_depth": true,
 		"Log.access": true, "Log.format": true, "Log.level": true, "Log.sample_every": true,
 		"KeySize.ec": true, "Upstream.protocol": true, "Upstream.load_balancing": true, "Upstream.retry": true,
