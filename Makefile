@@ -4,7 +4,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 FUZZTIME ?= 30s
 GOLANGCI_LINT := go tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: help quick test cover mutants lint fmt generate fuzz bench vuln deps build
+.PHONY: help quick test later cover mutants lint fmt generate fuzz bench vuln deps build
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 9
@@ -21,7 +21,11 @@ test: ## before a commit and in CI: everything that has to pass, end-to-end test
 	go mod tidy -diff
 	$(GOLANGCI_LINT) run
 	go test -race -shuffle=on ./...
+	scripts/later-go.sh
 	scripts/cover.sh
+
+later: ## what only a later Go can do, with that Go, fetched as a Go module: certificates with ML-DSA
+	scripts/later-go.sh
 
 cover: ## judging, trust and header hygiene: at least 95 % of the statements, by the packages' own tests
 	scripts/cover.sh

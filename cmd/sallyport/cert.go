@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,11 +34,12 @@ func certVerifyCommand() *cobra.Command {
 		Short: "Say whether a certificate has an acceptable path to a trust anchor, and why not",
 		Long: `Verify checks a certificate as a trust store of the gateway would: the path to an anchor (RFC 5280), validity,
 purpose, and the strength of keys and signatures. A CA certificate in --trust is an anchor, any other is a pin: exactly
-that certificate. Exit code 0 means accepted, 1 refused.`,
+that certificate. A file called - is standard input, and a pipe will do for a file. Exit code 0 means accepted, 1 refused.`,
 		Example: "  sallyport cert verify --trust ca.pem --intermediates issuing.pem partner-a.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := certVerify(anchors, intermediates, args[0], at, purpose)
+			names := given{anchors: anchors, intermediates: intermediates, leaf: args[0], stdin: cmd.InOrStdin()}
+			r, err := certVerify(cmd.Context(), names, at, purpose)
 			if err != nil {
 				return err
 			}
@@ -57,7 +60,7 @@ that certificate. Exit code 0 means accepted, 1 refused.`,
 	f.StringArrayVar(&intermediates, "intermediates", nil, "PEM with intermediates that a client would send (may be repeated)")
 	notYet(cmd, "crl", "revocation")
 	f.StringVar(&at, "at", "", "the time to check for (RFC 3339); by default now")
-	f.StringVar(&purpose, "purpose", "client_auth", "client_auth, server_auth or any")
+	f.StringVar(&purpose, "purpose", "client_auth", "client_auth, server_auth, any or client_auth_or_missing")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -80,12 +83,20 @@ type pathElement struct {
 	NotAfter time.Time `json:"not_after"`
 }
 
-func certVerify(anchors, intermediates []string, leaf, at, purpose string) (*verification, error) {
+// given is where the certificates of a verification are.
+type given struct {
+	anchors, intermediates []string
+	leaf                   string
+	stdin                  io.Reader
+}
+
+func certVerify(ctx context.Context, names given, at, purpose string) (*verification, error) {
 	use, ok := map[string]trust.Purpose{
 		"client_auth": trust.ClientAuth, "server_auth": trust.ServerAuth, "any": trust.Any,
+		"client_auth_or_missing": trust.ClientAuthOrMissing,
 	}[purpose]
 	if !ok {
-		return nil, fmt.Errorf("--purpose %q: want client_auth, server_auth or any", purpose)
+		return nil, fmt.Errorf("--purpose %q: want client_auth, server_auth, any or client_auth_or_missing", purpose)
 	}
 	now, err := moment(at)
 	if err != nil {
@@ -95,10 +106,23 @@ func certVerify(anchors, intermediates []string, leaf, at, purpose string) (*ver
 		now = time.Now()
 	}
 	config := trust.StoreConfig{Name: "--trust", Purpose: use, MaxDepth: -1}
-	for _, c := range all(anchors, &err) {
+	if err := onceOnly(slices.Concat(names.anchors, names.intermediates, []string{names.leaf})...); err != nil {
+		return nil, err
+	}
+	read := func(flag string, files ...string) (certs []*x509.Certificate) { // nothing once there is an error
+		for _, name := range files {
+			var more []*x509.Certificate
+			if err == nil {
+				more, err = certificates(ctx, names.stdin, keystore.Parse, flag, name)
+			}
+			certs = append(certs, more...)
+		}
+		return certs
+	}
+	for _, c := range read("--trust", names.anchors...) {
 		config.Anchors = append(config.Anchors, trust.Anchor{Certificate: c})
 	}
-	presented := append(all([]string{leaf}, &err), all(intermediates, &err)...)
+	presented := append(read("", names.leaf), read("--intermediates", names.intermediates...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +130,9 @@ func certVerify(anchors, intermediates []string, leaf, at, purpose string) (*ver
 	if err != nil {
 		return nil, fmt.Errorf("--trust: %w", err)
 	}
-	judged := use
-	if use == trust.Any { // the store asks for no purpose; a set still wants to know whom it judges
-		judged = trust.ClientAuth
+	judged := trust.ClientAuth // a set wants to know whom it judges, whatever the store asks for
+	if use == trust.ServerAuth {
+		judged = use
 	}
 	set, err := trust.NewSet(judged, store)
 	if err != nil {
@@ -124,20 +148,6 @@ func certVerify(anchors, intermediates []string, leaf, at, purpose string) (*ver
 		r.Path = append(r.Path, pathElement{identity.SubjectText(c), identity.Thumbprint(c).String(), c.NotAfter.UTC()})
 	}
 	return r, nil
-}
-
-// all reads the certificates of several files, and nothing once there is an error.
-func all(names []string, err *error) []*x509.Certificate {
-	var certs []*x509.Certificate
-	for _, name := range names {
-		if *err != nil {
-			return nil
-		}
-		var more []*x509.Certificate
-		more, *err = certificates(name, keystore.Parse)
-		certs = append(certs, more...)
-	}
-	return certs
 }
 
 func (r *verification) write(w io.Writer) error {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"cmp"
-	"crypto/x509"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +27,7 @@ const adminToken = "SALLYPORT_ADMIN_TOKEN"
 
 func explainCommand() *cobra.Command {
 	var path, cert, at, requestID, address string
+	var fields []string
 	var asJSON bool
 	var q judge.Question
 	cmd := &cobra.Command{
@@ -50,7 +51,7 @@ the same token has to be in the environment here. What was presented is judged a
 				if requestID == "" {
 					return errors.New("--request-id is empty: the id is in the answer and in the access record")
 				}
-				for _, flag := range []string{"config", "cert", "at", "listener", "method", "host"} {
+				for _, flag := range []string{"config", "cert", "at", "listener", "method", "host", "field"} {
 					if cmd.Flags().Changed(flag) {
 						return errors.New("--request-id is about a request of the past: it goes with --admin alone, and without --" + flag)
 					}
@@ -62,21 +63,20 @@ the same token has to be in the environment here. What was presented is judged a
 			}
 			q.URL = args[0]
 			var err error
-			if q.Presented, err = certificates(cert, keystore.Look); err != nil {
-				return err
+			if cmd.Flags().Changed("cert") { // an empty name is a variable that nobody set, not a caller without a certificate
+				if q.Presented, err = certificates(cmd.Context(), cmd.InOrStdin(), keystore.Look, "--cert", cert); err != nil {
+					return err
+				}
 			}
 			if q.At, err = moment(at); err != nil {
 				return err
 			}
-			e, err := explain(path, q)
-			if list, ok := errors.AsType[config.ErrorList](err); ok && asJSON {
-				if err := writeJSON(cmd.OutOrStdout(), invalid{findingsOf(list)}); err != nil {
-					return err
-				}
-				return refusal{errTold}
+			if q.Fields, err = questionFields(fields); err != nil {
+				return err
 			}
+			e, err := explain(cmd.Context(), path, q)
 			if err != nil {
-				return refusedIfInvalid(err)
+				return unexplained(cmd.OutOrStdout(), err, asJSON)
 			}
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), e)
@@ -92,10 +92,11 @@ the same token has to be in the environment here. What was presented is judged a
 	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
 	f.StringVarP(&path, "config", "c", "", "configuration: a file or a directory")
-	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM or DER, the leaf first, intermediates after it, or a key store\n(its password in SALLYPORT_PASSWORD)")
+	f.StringVar(&cert, "cert", "", "the caller's certificate: PEM or DER, the leaf first, intermediates after it, or a key store\n(its password in SALLYPORT_PASSWORD); - is standard input")
 	f.StringVar(&q.Listener, "listener", "", "the listener's name; by default the one that has the URL's port")
 	f.StringVar(&q.Method, "method", "GET", "the HTTP method")
 	f.StringVar(&q.Host, "host", "", "the Host field, where it differs from the URL's host")
+	f.StringArrayVar(&fields, "field", nil, "a header field of the request, such as 'X-Tenant: acme', for expressions; may be repeated")
 	notYet(cmd, "header", "certificates in headers")
 	f.StringVar(&at, "at", "", "the time of the request (RFC 3339); by default now")
 	f.StringVar(&requestID, "request-id", "", "the id of a request that a running gateway refused")
@@ -106,6 +107,31 @@ the same token has to be in the environment here. What was presented is judged a
 // invalid is what explain --json says of a document that cannot be explained by: its errors, as validate has them.
 type invalid struct {
 	Errors []finding `json:"errors"`
+}
+
+// unexplained is the error of a question that has no answer; for programs the errors of a document are written.
+func unexplained(w io.Writer, err error, asJSON bool) error {
+	list, ok := errors.AsType[config.ErrorList](err)
+	if !ok || !asJSON {
+		return refusedIfInvalid(err)
+	}
+	if err := writeJSON(w, invalid{findingsOf(list)}); err != nil {
+		return err
+	}
+	return refusal{errTold}
+}
+
+// questionFields are header fields as a command line has them.
+func questionFields(lines []string) ([]judge.QuestionField, error) {
+	var fields []judge.QuestionField
+	for _, line := range lines {
+		name, value, found := strings.Cut(line, ":")
+		if !found {
+			return nil, fmt.Errorf("--field %q: want a name, a colon and a value", line)
+		}
+		fields = append(fields, judge.QuestionField{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+	}
+	return fields, nil
 }
 
 // explainPast prints what a running gateway says about a request that it refused. The exit code is that of the decision of
@@ -166,9 +192,9 @@ func writePast(w io.Writer, p *gateway.Recollection) error {
 	return writeExplanation(w, p.Explanation)
 }
 
-func explain(path string, q judge.Question) (*judge.Explanation, error) {
+func explain(ctx context.Context, path string, q judge.Question) (*judge.Explanation, error) {
 	clock := gateway.NewClock(nil)
-	checked, err := daemon.Check(path, config.Options{ServePartial: true}, nil, clock)
+	checked, err := daemon.Check(path, config.Options{ServePartial: true, Done: ctx.Done()}, nil, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -176,46 +202,6 @@ func explain(path string, q judge.Question) (*judge.Explanation, error) {
 		return nil, err
 	}
 	return checked.Snapshot.Rules().Explain(q, clock.Now())
-}
-
-// certificates reads a file of any format that package keystore knows; no name means no certificate. Of a key store the
-// certificate of its only private key comes first. Its password is in SALLYPORT_PASSWORD.
-func certificates(name string, parse func(data []byte, password string) (*keystore.Bundle, error)) ([]*x509.Certificate, error) {
-	if name == "" {
-		return nil, nil
-	}
-	data, err := config.ReadRegular(name, keystore.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	bundle, err := parse(data, os.Getenv(passwordVariable))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if len(bundle.Entries) > 0 && len(bundle.Keys) == 1 {
-		return ownChain(bundle)
-	}
-	if len(bundle.Certificates) == 0 {
-		return nil, fmt.Errorf("%s: there is no certificate in it", name)
-	}
-	return bundle.Certificates, nil
-}
-
-// ownChain is what the holder of a key store's private key presents.
-func ownChain(bundle *keystore.Bundle) ([]*x509.Certificate, error) {
-	credential, err := keystore.Credential(bundle.Certificates, bundle.Keys[0])
-	if err != nil {
-		return nil, err
-	}
-	var chain []*x509.Certificate
-	for _, der := range credential.Certificate {
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		chain = append(chain, cert)
-	}
-	return chain, nil
 }
 
 // moment parses a time; no text means the zero time.
@@ -228,6 +214,14 @@ func moment(text string) (time.Time, error) {
 		return t, fmt.Errorf("--at %q: want RFC 3339, such as 2027-03-15T00:00:00Z", text)
 	}
 	return t, nil
+}
+
+// insists is what the table says of a handshake.
+func insists(yes bool) string {
+	if !yes {
+		return ""
+	}
+	return "insists on an acceptable certificate"
 }
 
 func writeExplanation(w io.Writer, e *judge.Explanation) error {
@@ -250,10 +244,12 @@ func writeExplanation(w io.Writer, e *judge.Explanation) error {
 		{"listener", e.Listener},
 		{"server name", e.ServerName},
 		{"TLS profile", e.Profile},
+		{"handshake", insists(e.Insists)},
+		{"TLS alert", e.Alert},
 		{"API", joined(e.API, e.Version)},
 		{"rules", e.Rules},
 		{"caller", callerOf(e)},
-		{"path", path(e.Path)},
+		{"certificate path", path(e.Path)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(table, "%s\t%s\n", row[0], terminal(row[1]))

@@ -12,13 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport/internal/config"
 	"sallyport/internal/inspect"
 	"sallyport/internal/keystore"
 )
-
-// passwordVariable has the password of key stores where no option names a file.
-const passwordVariable = "SALLYPORT_PASSWORD"
 
 // maxPasswordBytes bounds a password file.
 const maxPasswordBytes = 4096
@@ -31,7 +27,7 @@ func certInspectCommand() *cobra.Command {
 		Short: "Say what is in certificate files, and what is odd about it",
 		Long: `Inspect shows every certificate of PEM, DER, PKCS#12 and JKS files: names and thumbprints in the usual spellings, what
 the gateway would let it be used for, how the certificates belong together, and lints, each with what the gateway does
-about it. A file called - is standard input; others have to be regular files. Of names in BMPString or T61String
+about it. A file called - is standard input, and a pipe will do for a file. Of names in BMPString or T61String
 java_rfc2253 shows the text; Java's own getName() garbles them.
 
 The password of a key store is the first line of --password-file (- is standard input), or else the environment variable
@@ -49,6 +45,9 @@ read; the others are shown all the same.`,
 			}
 			if now.IsZero() {
 				now = time.Now()
+			}
+			if passwordFile == "" && cmd.Flags().Changed("password-file") {
+				return errors.New("--password-file: the name of the file is empty")
 			}
 			files, err := inspectFiles(cmd.Context(), args, passwordFile, cmd.InOrStdin(), now)
 			if err != nil {
@@ -88,14 +87,8 @@ type inspected struct {
 // inspectFiles reports about each file. The error is one of usage, or of the password; a file that is damaged or cannot be
 // read is an entry.
 func inspectFiles(ctx context.Context, names []string, passwordFile string, stdin io.Reader, at time.Time) ([]inspected, error) {
-	readers := 0
-	for _, name := range append([]string{passwordFile}, names...) {
-		if name == "-" {
-			readers++
-		}
-	}
-	if readers > 1 {
-		return nil, errors.New(`standard input ("-") can be read once only`)
+	if err := onceOnly(append([]string{passwordFile}, names...)...); err != nil {
+		return nil, err
 	}
 	password, err := readPassword(ctx, passwordFile, stdin)
 	if err != nil {
@@ -104,7 +97,7 @@ func inspectFiles(ctx context.Context, names []string, passwordFile string, stdi
 	var files []inspected
 	for _, name := range names {
 		f := inspected{File: name}
-		if data, err := readBounded(ctx, name, stdin, keystore.MaxBytes); err != nil {
+		if data, err := readGiven(ctx, stdin, name, keystore.MaxBytes); err != nil {
 			f.Error, f.unread = err.Error(), err
 		} else if found, err := parseAny(data, password); err != nil {
 			f.Error = err.Error()
@@ -119,6 +112,9 @@ func inspectFiles(ctx context.Context, names []string, passwordFile string, stdi
 // parseAny reads a file of any format that package keystore knows.
 func parseAny(data []byte, password string) (*inspect.File, error) {
 	bundle, err := keystore.Look(data, password)
+	if errors.Is(err, keystore.ErrNoPassword) {
+		err = fmt.Errorf("%w (a password is taken from --password-file or %s)", err, passwordVariable)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,38 +144,12 @@ func readPassword(ctx context.Context, name string, stdin io.Reader) (string, er
 	if name == "" {
 		return os.Getenv(passwordVariable), nil
 	}
-	data, err := readBounded(ctx, name, stdin, maxPasswordBytes)
+	data, err := readGiven(ctx, stdin, name, maxPasswordBytes)
 	if err != nil {
 		return "", fmt.Errorf("--password-file: %w", err)
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	return strings.TrimSuffix(line, "\r"), nil
-}
-
-// readBounded reads a whole regular file, or standard input for "-", of at most so many bytes. Standard input is waited for
-// until ctx is done.
-func readBounded(ctx context.Context, name string, stdin io.Reader, most int64) ([]byte, error) {
-	if name != "-" {
-		return config.ReadRegular(name, most)
-	}
-	type outcome struct {
-		data []byte
-		err  error
-	}
-	read := make(chan outcome, 1)
-	go func() {
-		data, err := io.ReadAll(io.LimitReader(stdin, most+1))
-		read <- outcome{data, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, fmt.Errorf("read standard input: %w", context.Cause(ctx))
-	case r := <-read:
-		if r.err == nil && int64(len(r.data)) > most {
-			return nil, fmt.Errorf("standard input has more than %d bytes", most)
-		}
-		return r.data, r.err
-	}
 }
 
 func writeInspected(w io.Writer, files []inspected) error {

@@ -82,6 +82,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // writeCertificates makes what the scripts need and returns the thumbprint of each certificate:
 //
 //	ca, foreign-ca   certification authorities
+//	old-ca           one whose validity ended in 2021
 //	issuing          an intermediate of ca
 //	server           for localhost, of ca, for servers only
 //	partner-a, -b    callers, of ca, valid through 2098
@@ -110,7 +111,8 @@ func writeCertificates(t *testing.T, dir string) map[string]string {
 	nameless.RawSubject = []byte{0x30, 0}
 	thumbprints := map[string]string{}
 	for file, e := range map[string]*testpki.Entity{
-		"ca": ca, "foreign-ca": foreign, "issuing": issuing, "server": ca.Leaf(t, server),
+		"ca": ca, "foreign-ca": foreign, "old-ca": testpki.NewCA(t, testpki.Options{CommonName: "Old CA", NotAfter: old.NotAfter}),
+		"issuing": issuing, "server": ca.Leaf(t, server),
 		"partner-a": ca.Leaf(t, name("partner-a")), "partner-b": ca.Leaf(t, name("partner-b")), "deep": issuing.Leaf(t, name("deep")),
 		"stranger": foreign.Leaf(t, name("partner-a")), "old": ca.Leaf(t, old), "weak": ca.Leaf(t, weak), "nameless": ca.Leaf(t, nameless),
 	} {

@@ -66,10 +66,10 @@ func TestReadingStandardInputEndsWithTheProgram(t *testing.T) {
 	defer writer.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	go cancel()
-	if data, err := readBounded(ctx, "-", silent, 10); err == nil || !strings.Contains(err.Error(), "read standard input: ") {
-		t.Errorf("readBounded() = %q, %v", data, err)
+	if data, err := readGiven(ctx, silent, "-", 10); err == nil || !strings.Contains(err.Error(), "read standard input: ") {
+		t.Errorf("readGiven() = %q, %v", data, err)
 	}
-	if data, err := readBounded(t.Context(), "-", strings.NewReader("0123456789a"), 10); err == nil || !strings.Contains(err.Error(), "more than 10 bytes") {
-		t.Errorf("readBounded() of too much = %q, %v", data, err)
+	if data, err := readGiven(t.Context(), strings.NewReader("0123456789a"), "-", 10); err == nil || !strings.Contains(err.Error(), "more than 10 bytes") {
+		t.Errorf("readGiven() of too much = %q, %v", data, err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ place. Notes are remarks that keep nothing from running; what this build reads b
 		Example: "  sallyport validate --config sallyport.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := validate(path)
+			report, err := validate(cmd.Context(), path)
 			if err != nil {
 				return err
 			}
@@ -89,9 +90,9 @@ func findingsOf(list config.ErrorList) []finding {
 	return found
 }
 
-func validate(path string) (*validation, error) {
+func validate(ctx context.Context, path string) (*validation, error) {
 	v := &validation{Errors: []finding{}, Notes: []finding{}, Unbuilt: []finding{}}
-	checked, err := daemon.Check(path, config.Options{}, nil, gateway.NewClock(nil))
+	checked, err := daemon.Check(path, config.Options{Done: ctx.Done()}, nil, gateway.NewClock(nil))
 	if list, ok := errors.AsType[config.ErrorList](err); ok {
 		v.Errors = findingsOf(list)
 		return v, nil
@@ -101,11 +102,8 @@ func validate(path string) (*validation, error) {
 	}
 	v.Valid = true
 	v.Counts = sectionCount{len(checked.Document.Listeners), len(checked.Document.APIs)}
-	for _, n := range checked.Document.Notes() {
+	for _, n := range checked.Notes() {
 		v.Notes = append(v.Notes, finding{n.File, n.Line, n.Column, n.Message, "", n.String()})
-	}
-	for _, n := range checked.Snapshot.Notes() {
-		v.Notes = append(v.Notes, finding{Message: n, text: n})
 	}
 	for i := range checked.Unbuilt {
 		v.Unbuilt = append(v.Unbuilt, findingOf(&checked.Unbuilt[i]))

@@ -24,7 +24,7 @@ var layers = []layer{
 	{3, []string{"gateway"}},
 	{2, []string{"judge", "policy", "upstream", "directory", "quota", "certstore", "inspect", "schema", "importer/*"}},
 	{1, []string{"config", "trust", "store"}},
-	{0, []string{"decision", "identity", "route", "certheader", "keystore", "seal", "wire", "tcp", "metrics", "demo"}},
+	{0, []string{"decision", "identity", "expression", "route", "certheader", "keystore", "seal", "wire", "tcp", "metrics", "demo"}},
 	{apart, []string{"testpki", "archtest"}},
 }
 
@@ -32,7 +32,7 @@ var layers = []layer{
 // serving when the second is gone.
 var (
 	dataPlane = []string{
-		"decision", "identity", "route", "certheader", "keystore", "wire", "tcp", "metrics", "config", "trust",
+		"decision", "identity", "expression", "route", "certheader", "keystore", "wire", "tcp", "metrics", "config", "trust",
 		"judge", "policy", "directory", "quota", "upstream", "gateway",
 	}
 	controlPlane = []string{"store", "certstore", "seal", "inspect", "admin", "importer/*", "daemon"}

@@ -103,7 +103,11 @@ func (l *loader) join(at any, path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}
-	return filepath.Join(filepath.Dir(l.doc.Position(at).File), path)
+	file := l.doc.Position(at).File
+	if inherited(file) { // it has no folder of its own
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(file), path)
 }
 
 // checkHosts checks that a host belongs to one org.
@@ -239,6 +243,7 @@ func (l *loader) checkSteps(steps []Step, where string) {
 			if k < len(s.Choose)-1 {
 				l.need(b, &b.When, "only the last branch can leave out when: what follows it is never reached")
 			}
+			b.Condition = l.compile(&b.When)
 			l.checkSteps(b.Then, "branch")
 		}
 	}

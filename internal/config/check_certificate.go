@@ -89,7 +89,8 @@ func (l *loader) checkStores(list []string, kind Kind, use Purpose) {
 			continue
 		}
 		store := l.index.stores.find(l, kind, "trust store", at)
-		if store == nil || store.Purpose == "" || store.Purpose == PurposeAny || store.Purpose == use {
+		if store == nil || store.Purpose == "" || store.Purpose == PurposeAny || store.Purpose == use ||
+			store.Purpose == PurposeClientAuthOrMissing && use == PurposeClientAuth {
 			continue
 		}
 		judged := "clients"
@@ -125,8 +126,9 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 	if m.Alias != "" {
 		l.aliased = append(l.aliased, aliased{m, deny})
 	}
-	if given(&m.Certificate) {
-		l.shape(&m.Certificate, "certificate: certificates in the store are not built yet: use sha256")
+	l.checkCertificateRef(m.Certificate)
+	if m.Certificate != nil && !l.damaged[&m.Certificate] || m.SHA256File != "" {
+		l.filed = append(l.filed, aliased{m, deny})
 	}
 	if given(&m.SHA1) && m.SHA1 != nil {
 		l.note(&m.SHA1, "SHA-1 can be forged with effort: prefer sha256")
@@ -137,6 +139,9 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 	p.Issuer = l.dnPattern("issuer", &m.Issuer, syntax, deny)
 	if m.CommonName != "" {
 		p.CommonName = parsed(l, "common_name", &m.CommonName, identity.ParseGlob)
+	}
+	if m.OrganizationIdentifier != "" {
+		p.OrganizationIdentifier = parsed(l, "organization_identifier", &m.OrganizationIdentifier, identity.ParseGlob)
 	}
 	if m.Serial != "" {
 		p.Serial = parsed(l, "serial", &m.Serial, func(text string) (*identity.Serial, error) {
@@ -159,15 +164,22 @@ func (l *loader) checkMatcher(m *Matcher, deny bool) {
 			*s.to = parsed(l, s.label, s.text, func(text string) (*identity.SANPattern, error) { return identity.ParseSANPattern(s.kind, text) })
 		}
 	}
-	if m.PolicyOID != "" && !isOID(m.PolicyOID) {
-		l.shape(&m.PolicyOID, "policy_oid must be dotted numbers such as 2.23.140.1.2.1, not %s", quote(m.PolicyOID))
+	p.Expression = l.compile(&m.Expression)
+	if deny {
+		l.noteThumbprint(&m.Expression, p.Expression)
+	}
+	if m.PolicyOID != "" {
+		if oid := parsed(l, "policy_oid", &m.PolicyOID, policyOID); oid != nil {
+			p.PolicyOID = *oid
+		}
 	}
 }
 
 // fields are pointers to everything that a matcher can compare.
 func (m *Matcher) fields() []any {
 	return []any{
-		&m.SHA256, &m.SHA1, &m.SPKISHA256, &m.Alias, &m.Certificate, &m.Subject, &m.Issuer, &m.CommonName, &m.Serial,
+		&m.SHA256, &m.SHA256File, &m.SHA1, &m.SPKISHA256, &m.Alias, &m.Certificate, &m.Subject, &m.Issuer, &m.CommonName,
+		&m.OrganizationIdentifier, &m.Serial,
 		&m.IssuerSHA256, &m.SANDNS, &m.SANURI, &m.SANEmail, &m.SANIP, &m.PolicyOID, &m.Expression,
 	}
 }
@@ -196,14 +208,9 @@ func parsed[T any](l *loader, label string, at *string, parse func(string) (*T, 
 	return v
 }
 
-func isOID(text string) bool {
-	arcs := strings.Split(text, ".")
-	for _, a := range arcs {
-		if a == "" || strings.Trim(a, "0123456789") != "" || len(a) > 1 && a[0] == '0' || len(a) > 39 {
-			return false
-		}
-	}
-	return len(arcs) >= 2 && len(arcs) <= 64 && (arcs[0] == "0" || arcs[0] == "1" || arcs[0] == "2")
+func policyOID(text string) (*identity.PolicyOID, error) {
+	oid, err := identity.ParsePolicyOID(text)
+	return &oid, err
 }
 
 func (l *loader) checkForward(list []Forward) {

@@ -170,7 +170,7 @@ func (l *loader) inherits(c *ClientCertificate, above Rules, what string) {
 
 // checkReachOf checks one API on the listeners that it can be reached on.
 func (l *loader) checkReachOf(a *API, on []*listenerView) {
-	wanted, asked := false, false
+	wanted, asked, provable := false, false, false
 	var quiet, open []*listenerView
 	for _, v := range on {
 		l.inherits(a.ClientCertificate, v.rules, "the listener "+quote(v.Name)+" or the gateway")
@@ -181,13 +181,6 @@ func (l *loader) checkReachOf(a *API, on []*listenerView) {
 		reached := v.reach(a.HostPatterns)
 		v.accept(r.Trust != nil, reached)
 		l.checkValidateRevocation(a.Policy, r.Trust, v)
-		if r.Mode == ModeNone {
-			if !l.modeNone(a, v) {
-				open = append(open, v)
-			}
-			continue
-		}
-		wanted = true
 		s := v.all
 		if reached != nil {
 			s = stance{}
@@ -200,23 +193,47 @@ func (l *loader) checkReachOf(a *API, on []*listenerView) {
 			trusted := v.profiles[0].trust != nil || !verified
 			s = stance{asks: true, trusted: trusted, untrusted: !trusted}
 		}
+		// A client that sends no server name is asked by the default profile, wherever the host belongs.
+		asks := s.asks || asking(v.profiles[0].auth)
+		provable = provable || asks && (r.Trust != nil || s.trusted)
+		if r.Mode == ModeNone {
+			if !l.modeNone(a, v) {
+				open = append(open, v)
+			}
+			continue
+		}
+		wanted = true
 		if r.Trust == nil && (s.untrusted || !s.trusted) {
 			l.shape(modeAt(a), "the API %s has mode %s on the listener %s, but no trust store judges its callers: name one in client_certificate.trust of the API, the listener or the gateway, or in tls.trust",
 				quote(a.Name), r.Mode, quote(v.Name))
 		}
-		// A client that sends no server name is asked by the default profile, wherever the host belongs.
-		asked = asked || s.asks || asking(v.profiles[0].auth)
+		asked = asked || asks
 		if s.quiet {
 			quiet = append(quiet, v)
 		}
 	}
 	l.checkOpen(a, open, len(open) == len(on))
+	l.checkDemands(a, on, wanted || provable)
 	switch {
 	case wanted && !asked:
 		l.shape(modeAt(a), "the API %s wants a certificate, but nothing ever asks for one: client_auth is none everywhere that it can be reached", quote(a.Name))
 	case wanted:
 		for _, v := range quiet {
 			v.quiet = append(v.quiet, a)
+		}
+	}
+}
+
+// checkDemands looks for steps of a policy that nobody could pass. provable says that a certificate can be asked for and
+// accepted somewhere, or that something else was said about that.
+func (l *loader) checkDemands(a *API, on []*listenerView, provable bool) {
+	for i := range a.Policy {
+		s := &a.Policy[i]
+		if s.RequireClientCertificate != nil && !provable {
+			l.shape(&s.RequireClientCertificate, "nobody can pass require_client_certificate: no listener that the API %s can be reached on asks for a certificate and has a trust store that accepts one", quote(a.Name))
+		}
+		if s.RequireTLS != nil && len(on) > 0 && !slices.ContainsFunc(on, func(v *listenerView) bool { return v.TLS != nil }) {
+			l.note(&s.RequireTLS, "nobody can pass require_tls: no listener that the API %s can be reached on speaks TLS", quote(a.Name))
 		}
 	}
 }

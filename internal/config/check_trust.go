@@ -94,8 +94,23 @@ func (l *loader) checkTrustStore(s *TrustStore) {
 	if s.MaxDepth != nil && (*s.MaxDepth < 0 || *s.MaxDepth > 100) {
 		l.shape(&s.MaxDepth, "max_depth must be from 0 to 100, not %d", *s.MaxDepth)
 	}
+	if s.Until != nil && s.Purpose != PurposeAny && s.Purpose != PurposeClientAuthOrMissing && !l.damaged[s] && !l.damaged[&s.Purpose] {
+		l.shape(&s.Until, "until has no effect: it ends the purposes any and client_auth_or_missing, which admit more than the default")
+	}
+	if k := s.MinKeySize; k != nil {
+		l.checkKeySize(k)
+	}
 	if s.Revocation != nil {
 		l.checkRevocation(s.Revocation)
+	}
+}
+
+func (l *loader) checkKeySize(k *KeySize) {
+	if k.RSA != nil && (*k.RSA < 2048 || *k.RSA > 8192) {
+		l.shape(&k.RSA, "rsa must be from 2048 to 8192, not %d", *k.RSA)
+	}
+	if !l.doc.source.given(&k.RSA) && !l.doc.source.given(&k.EC) && !l.damaged[k] {
+		l.shape(k, "min_key_size needs rsa or ec")
 	}
 }
 

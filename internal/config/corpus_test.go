@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -87,6 +88,11 @@ func corpusDir(t testing.TB) string {
 	block, _ = pem.Decode(read("server.key"))
 	write("server.key.der", 0o600, block.Bytes)
 	write("password", 0o600, []byte("changeit\n"))
+	sum := strings.Repeat("0123456789abcdef", 4)
+	write("partners.txt", 0o600, []byte("# partners\n"+sum+" # the first\n\n"+strings.ToUpper(sum)+"\n"))
+	write("bad-lines.txt", 0o600, []byte(sum+"\n\n"+sum[1:]+"\n# fine\n"+sum[:40]+"\n"), bytes.Repeat([]byte("Acme\n"), 12))
+	write("nobody.txt", 0o600, []byte("# nobody yet\n\n"))
+	write("chain.pem", 0o600, read("server.pem"), read("ca.pem"))
 	makeKeyStores(t, filepath.Join(dir, "pki"))
 	return dir
 }

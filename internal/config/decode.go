@@ -181,6 +181,11 @@ func (d *decoder) field(key, value *yaml.Node, v reflect.Value, o options) {
 		at = key
 	}
 	d.mark(v.Addr(), at)
+	if o.expression {
+		if field, ok := reflect.TypeAssert[*string](v.Addr()); ok {
+			d.written[field] = &expressed{d.file, value, o.label}
+		}
+	}
 	if !d.value(value, at, v, o) {
 		d.damaged[v.Addr().Interface()] = true
 	}

@@ -118,6 +118,7 @@ func sortErrors(l ErrorList) {
 	slices.SortStableFunc(l, func(a, b Error) int { return a.Position.compare(b.Position) })
 }
 
-func sortNotes(l []Note) {
+// SortNotes orders notes by file, line and column; those of one place stay as they are.
+func SortNotes(l []Note) {
 	slices.SortStableFunc(l, func(a, b Note) int { return a.Position.compare(b.Position) })
 }

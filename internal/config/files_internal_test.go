@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,7 @@ func TestAPipeThatNobodyWritesToIsAnError(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			data, err := readAny(path, maxFileSize, patience)
+			data, err := readAny(path, maxFileSize, patience, nil)
 			if err == nil || !strings.Contains(err.Error(), path+": nobody has written anything for 30ms") {
 				t.Errorf("readAny() = %q, %v", data, err)
 			}
@@ -48,14 +49,69 @@ func TestAPipeThatNobodyWritesToIsAnError(t *testing.T) {
 
 func TestWhatComesThroughAPipeHasALimit(t *testing.T) {
 	t.Parallel()
-	if data, err := readAny("/dev/zero", 10, time.Second); err == nil || !strings.Contains(err.Error(), "larger than") {
+	if data, err := readAny("/dev/zero", 10, time.Second, nil); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("readAny() = %q, %v", data, err)
 	}
-	if data, err := readAny("/dev/null", 10, time.Hour); err != nil || len(data) > 0 {
+	if data, err := readAny("/dev/null", 10, time.Hour, nil); err != nil || len(data) > 0 {
 		t.Errorf("a device at its end: readAny() = %q, %v", data, err)
 	}
-	if data, err := readAny(t.TempDir(), 10, time.Second); err == nil {
+	if data, err := readAny(t.TempDir(), 10, time.Second, nil); err == nil {
 		t.Errorf("readAny() of a folder = %q", data)
+	}
+}
+
+func TestNobodyHasToWaitForAPipe(t *testing.T) {
+	t.Parallel()
+	interrupted := make(chan struct{})
+	close(interrupted)
+	for _, tt := range []struct {
+		name  string
+		write bool // somebody has the pipe open
+	}{
+		{"that nobody opens", false},
+		{"through which nothing comes", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "pipe")
+			if err := syscall.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if tt.write {
+				f, err := os.OpenFile(path, os.O_RDWR, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+			}
+			data, err := readAny(path, maxFileSize, time.Hour, interrupted)
+			if err == nil || err.Error() != "read "+path+": interrupted" {
+				t.Errorf("readAny() = %q, %v", data, err)
+			}
+		})
+	}
+}
+
+// A shell's <(…) is a pipe without a name, whose writers are all there from the beginning: it has an end, even if nothing
+// ever came.
+func TestAnInheritedPipeHasAnEnd(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "listeners:"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := w.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		path := fmt.Sprintf("/dev/fd/%d", r.Fd())
+		if data, err := readAny(path, maxFileSize, time.Hour, nil); err != nil || string(data) != text {
+			t.Errorf("readAny(%s) = %q, %v; want %q", path, data, err, text)
+		}
 	}
 }
 

@@ -240,7 +240,7 @@ func aliasList(entries []keystore.Entry) string {
 	return strings.Join(list, ", ")
 }
 
-// aliased is a matcher with an alias.
+// aliased is a matcher with an alias, or with a file.
 type aliased struct {
 	*Matcher
 	deny bool
@@ -268,7 +268,9 @@ func (r *resolver) matchers() {
 		switch ids := r.aliases[keystore.FoldAlias(m.Alias)]; {
 		case len(ids) == 1:
 			m.Parsed.Alias = &ids[0]
-			r.noteAuthority(m, ids[0])
+			if r.authorities[ids[0]] {
+				r.noteAuthority(m, &m.Alias, "the alias "+quote(m.Alias), ids[0])
+			}
 		case len(ids) > 1:
 			r.shape(&m.Alias, "the alias %s means different certificates in the key stores of the trust stores: use sha256", quote(m.Alias))
 		case len(r.lost.stores) > 0 && !r.opts.ServePartial: // it may be in the one that could not be read
@@ -285,19 +287,17 @@ func (r *resolver) matchers() {
 	}
 }
 
-// noteAuthority warns of an alias that means a CA: a matcher is about the caller's own certificate, and a CA's is nobody's
+// noteAuthority warns of a matcher that means a CA: a matcher is about the caller's own certificate, and a CA's is nobody's
 // unless it is pinned.
-func (r *resolver) noteAuthority(m aliased, id identity.SHA256) {
-	if !r.authorities[id] || r.pinned(id) {
+func (r *resolver) noteAuthority(m aliased, at any, what string, id identity.SHA256) {
+	if r.pinned(id) {
 		return
 	}
 	if m.deny {
-		r.note(&m.Alias, "the alias %s means a CA that no trust store pins: this denies nobody, not even those whose certificates it issued; deny those by issuer or issuer_sha256",
-			quote(m.Alias))
+		r.note(at, "%s means a CA that no trust store pins: this denies nobody, not even those whose certificates it issued; deny those by issuer or issuer_sha256", what)
 		return
 	}
-	r.note(&m.Alias, "the alias %s means a CA that no trust store pins: this matches nobody, not even those whose certificates it issued; name those by issuer or issuer_sha256",
-		quote(m.Alias))
+	r.note(at, "%s means a CA that no trust store pins: this matches nobody, not even those whose certificates it issued; name those by issuer or issuer_sha256", what)
 }
 
 // pinned reports whether a trust store pins a CA.

@@ -12,9 +12,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+
+	"sallyport/internal/expression"
 )
 
 // Options say how a document is loaded; the zero value is the strict reading with the process's environment.
@@ -27,15 +30,27 @@ type Options struct {
 	// Seen is told every file and directory that Load reads or tries to read, also when it fails, so that a document
 	// that names a missing file can be loaded again when the file comes. Nil is fine.
 	Seen func(path string)
+	// Done ends waiting for a pipe in the place of the document when it is closed; nil never is.
+	Done <-chan struct{}
+	// Lists are the files of thumbprints that are still in use by documents of before: one of the same content is shared
+	// with them and not read anew. Nil shares within the document alone.
+	Lists *Lists
 }
 
 // Load reads a file, or every *.yaml and *.yml file of a directory (not below it, no hidden files, in the order of their
-// names) as one document. The error is an ErrorList with every mistake, or says why the path itself could not be read.
+// names) as one document. The paths in a document that the shell hands over, such as /dev/stdin, are relative to the working
+// directory. The error is an ErrorList with every mistake, or says why the path itself could not be read.
 func Load(path string, opts Options) (*Document, error) {
+	if path == "" {
+		return nil, errors.New("load configuration: the path is empty")
+	}
 	if opts.Env == nil {
 		opts.Env = os.LookupEnv
 	}
-	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
+	if opts.Lists == nil {
+		opts.Lists = &Lists{}
+	}
+	l := &loader{opts: opts, doc: &Document{source: newSource(opts.Seen)}, written: map[*string]*expressed{}, damaged: map[any]bool{}, unsound: map[any]bool{}, noted: map[any]bool{}}
 	files, err := l.readFiles(path)
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
@@ -64,7 +79,12 @@ type loader struct {
 	unsound  map[any]bool // sections by key, and their entries by address, with any error in decoding
 	noted    map[any]bool // fields that noteOnce has spoken of
 	aliased  []aliased    // matchers with an alias
+	filed    []aliased    // matchers with a certificate or a file of thumbprints
 	suggests int          // how many suggestions were looked for, see nearest
+
+	compiler *expression.Compiler   // of this document; nil until the first expression
+	located  int                    // how many mistakes of expressions were looked for, see locate
+	written  map[*string]*expressed // where expressions stand, by their fields
 }
 
 // shape records a mistake of the document itself at a field or element.
@@ -99,6 +119,6 @@ func (l *loader) finish() error {
 		message.Position = Position{}
 		l.doc.source.notes = append(l.doc.source.notes, Note{Position: e.Position, Message: message.Error()})
 	}
-	sortNotes(l.doc.source.notes)
+	SortNotes(l.doc.source.notes)
 	return nil
 }

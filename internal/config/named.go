@@ -30,7 +30,8 @@ func newNamedValues(list []NamedValue) namedValues {
 }
 
 // substitute fills named values into a text. Where templates are evaluated for each request, those of the request
-// (certificate, request) stay as they are; in an expression any other {{ is the expression's own. Everywhere else {{ is
+// (certificate, request) stay as they are; in an expression any other {{ is the expression's own, and a named value cannot end
+// a text that it stands in. Everywhere else {{ is
 // nothing but a named value: what looks like one and is none would be compared as it stands, and match nobody.
 func (d *decoder) substitute(n *yaml.Node, text string, o options) (string, bool) {
 	if !d.named.ready {
@@ -51,6 +52,10 @@ func (d *decoder) substitute(n *yaml.Node, text string, o options) (string, bool
 		switch {
 		case closed && isNamed:
 			value, resolved := d.resolveName(n, name, o)
+			if o.expression && strings.ContainsAny(value, "\"'`\\\r\n") {
+				d.fail(n, "the named value %s holds a quote, a backslash or a line break, which would change the expression: write named[%s] instead of {{named.%s}}", quote(name), quote(name), bare(name))
+				resolved = false
+			}
 			if d.named.expanded += len(value); d.named.expanded > maxExpansion {
 				d.fail(n, "named values add more than %d MiB to the document", maxExpansion>>20)
 				return "", false

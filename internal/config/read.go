@@ -23,6 +23,7 @@ type file struct {
 	path  string
 	dir   string // what its relative paths begin at
 	index uint32 // in source.names
+	text  string
 	root  *yaml.Node
 }
 
@@ -33,7 +34,7 @@ func (l *loader) readFiles(path string) ([]*file, error) {
 		return nil, err
 	}
 	paths := []string{path}
-	read := func(path string) ([]byte, error) { return readAny(path, maxFileSize, pipePatience) }
+	read := func(path string) ([]byte, error) { return readAny(path, maxFileSize, pipePatience, l.opts.Done) }
 	if info.IsDir() {
 		read = func(path string) ([]byte, error) { return readRegular(path, maxFileSize) }
 		if paths, err = l.directory(path); err != nil {
@@ -98,6 +99,7 @@ func (l *loader) directory(dir string) ([]string, error) {
 // parse turns a file into the node of its only YAML document, or nil with an error in the list.
 func (l *loader) parse(f *file, data []byte) *yaml.Node {
 	text := strings.TrimPrefix(string(data), "\ufeff")
+	f.text = text
 	if pos, message := unprintable(text); message != "" {
 		pos.File = f.path
 		l.add(Error{Position: pos, Message: message})

@@ -22,6 +22,7 @@ type resolver struct {
 	*loader
 	now   time.Time
 	files map[fileUse]parsedFile
+	lists map[string]thumbprintFile // by path
 
 	authorities map[identity.SHA256]bool     // the CAs among them
 	aliases     map[string][]identity.SHA256 // what the entries of trust stores are called, folded
@@ -34,7 +35,7 @@ type damage struct {
 
 // resolve reads the files and environment variables that the document names.
 func (l *loader) resolve() {
-	r := &resolver{loader: l, now: time.Now(), files: map[fileUse]parsedFile{}, aliases: map[string][]identity.SHA256{}, authorities: map[identity.SHA256]bool{}}
+	r := &resolver{loader: l, now: time.Now(), files: map[fileUse]parsedFile{}, lists: map[string]thumbprintFile{}, aliases: map[string][]identity.SHA256{}, authorities: map[identity.SHA256]bool{}}
 	l.lost = damage{stores: map[string]error{}, credentials: map[string]error{}}
 	served := l.servedCredentials()
 	for i := range l.doc.Credentials {
@@ -62,6 +63,7 @@ func (l *loader) resolve() {
 	}
 	r.keys()
 	r.matchers()
+	r.filedMatchers()
 	l.noteServed(served)
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/route"
 )
@@ -110,6 +111,11 @@ type ListenerTLS struct {
 	Trust []string `yaml:"trust"`
 	// The lowest TLS version that is accepted.
 	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3" default:"1.2"`
+	// Whether the handshake names the CAs whose certificates it accepts, those of the APIs under the client's server name.
+	// Many clients choose their certificate by that. Lists above 16,000 bytes are left out by themselves.
+	AnnounceAuthorities *bool `yaml:"announce_authorities" default:"true"`
+	// Whether clients may resume a session instead of a full handshake. False costs every connection a full one.
+	SessionTickets *bool `yaml:"session_tickets" default:"true"`
 	// The server names that speak TLS differently.
 	Profiles []TLSProfile `yaml:"profiles"`
 }
@@ -127,6 +133,10 @@ type TLSProfile struct {
 	Trust []string `yaml:"trust"`
 	// Replaces the listener's.
 	MinVersion TLSVersion `yaml:"min_version" enum:"1.2 1.3"`
+	// Replaces the listener's.
+	AnnounceAuthorities *bool `yaml:"announce_authorities"`
+	// Replaces the listener's.
+	SessionTickets *bool `yaml:"session_tickets"`
 
 	// Hosts are the parsed ServerNames.
 	Hosts []route.HostPattern `yaml:"-"`
@@ -180,9 +190,9 @@ type ClientCertificate struct {
 	// What an optional certificate that is not valid means: `refuse` the request, `ignore` the certificate, or `present` it
 	// to the steps of the policy.
 	OnInvalid OnInvalid `yaml:"on_invalid" enum:"refuse ignore present" default:"refuse" unbuilt:"present"`
-	// Where a missing certificate is answered: in the `request`, over HTTP, or `auto`, in the handshake where every API of
-	// a server name requires one.
-	Enforce Enforce `yaml:"enforce" enum:"request auto" default:"request" unbuilt:"auto"`
+	// Where a missing or invalid certificate is answered: in the `request`, over HTTP, or `auto`, in the handshake, for each
+	// server name whose APIs all require one, say `auto` and do not only observe. It needs `client_auth: optional`.
+	Enforce Enforce `yaml:"enforce" enum:"request auto" default:"request"`
 	// Lets refused requests through as anonymous, and logs what would have been refused: the way to switch certificates on
 	// without an outage.
 	ObserveOnly *bool `yaml:"observe_only" default:"false"`
@@ -247,6 +257,9 @@ const (
 type Matcher struct {
 	// SHA-256 of the certificate, in hex or base64 as pasted: colons, blanks and case do not matter.
 	SHA256 *identity.SHA256 `yaml:"sha256" choice:"some"`
+	// Path of a file of thumbprints as `sha256` has them, one a line, of which one has to be the certificate's. Empty lines
+	// and what follows a `#` do not count. A file without a thumbprint, and one larger than 1 GiB, is an error.
+	SHA256File string `yaml:"sha256_file" choice:"some"`
 	// SHA-1 of the certificate, for lists that come from elsewhere; prefer `sha256`.
 	SHA1 *identity.SHA1 `yaml:"sha1" choice:"some"`
 	// SHA-256 of the public key, in hex or base64.
@@ -254,8 +267,9 @@ type Matcher struct {
 	// Name of an entry of a key store that a trust store is made of; it means exactly that certificate. Upper and lower
 	// case are the same.
 	Alias string `yaml:"alias" choice:"some"`
-	// Id of a stored certificate.
-	Certificate string `yaml:"certificate" choice:"some" unbuilt:"*"`
+	// The very certificate that the reference means. It has to mean one: of a key store with several, `alias` picks the
+	// entry's own.
+	Certificate *CertificateRef `yaml:"certificate" choice:"some"`
 	// Pattern for the subject, such as `CN=*,O=Acme,*`; see `match`.
 	Subject string `yaml:"subject" choice:"some"`
 	// Pattern for the issuer; see `match`.
@@ -266,6 +280,9 @@ type Matcher struct {
 	Match DNMatch `yaml:"match" enum:"rdn exact ant" default:"rdn" with:"subject issuer"`
 	// The only common name of the subject; `*` stands for one or more characters.
 	CommonName string `yaml:"common_name" choice:"some"`
+	// The only organization identifier of the subject (2.5.4.97), such as `PSDDE-BAFIN-123456`; `*` stands for one or more
+	// characters.
+	OrganizationIdentifier string `yaml:"organization_identifier" choice:"some"`
 	// Serial number in hex.
 	Serial string `yaml:"serial" choice:"some"`
 	// SHA-256 of the certificate that issued the caller's, on the validated path.
@@ -278,10 +295,12 @@ type Matcher struct {
 	SANEmail string `yaml:"san_email" choice:"some"`
 	// An IP address of the certificate, or a network.
 	SANIP string `yaml:"san_ip" choice:"some"`
-	// A certificate policy of the certificate, as dotted numbers.
-	PolicyOID string `yaml:"policy_oid" choice:"some" unbuilt:"*"`
-	// A CEL expression over the certificate.
-	Expression string `yaml:"expression,expression" choice:"some" unbuilt:"*"`
+	// A policy that the certificate itself names, as dotted numbers. `2.5.29.32.0` (anyPolicy) is one like any other and
+	// stands for no other. Say by `issuer` or `trust` whose word is good for it.
+	PolicyOID string `yaml:"policy_oid" choice:"some"`
+	// A condition in CEL over `certificate`, `request` and `now`, such as `certificate.san_dns.exists(n, n.endsWith('.acme.test'))`
+	// (docs/expressions.md). One that has no value, because it reads what is not there, denies.
+	Expression string `yaml:"expression,expression" choice:"some"`
 
 	// Inherit is true for the scalar "inherit".
 	Inherit bool `yaml:"-"`
@@ -293,9 +312,13 @@ type Matcher struct {
 type MatcherPatterns struct {
 	Subject, Issuer                 *identity.Pattern
 	CommonName                      *identity.Glob
-	Alias                           *identity.SHA256 // the thumbprint of the certificate that Alias names
+	OrganizationIdentifier          *identity.Glob
+	Alias, Certificate              *identity.SHA256     // the thumbprints of the certificates that these fields mean
+	SHA256File                      *identity.SHA256List // shared by all who name a file of the same content
+	PolicyOID                       identity.PolicyOID   // the zero value is absent
 	Serial                          *identity.Serial
 	SANDNS, SANURI, SANEmail, SANIP *identity.SANPattern
+	Expression                      *expression.Expression
 }
 
 // DNMatch is how a DN pattern is compared.
@@ -319,15 +342,16 @@ type Forward struct {
 	Value string `yaml:"value" with:"header" unbuilt:"*"`
 }
 
-// Errors is how refused callers are answered. A word alone is the style.
+// Errors is how refused callers are answered. A word alone is the style. It is about the caller's certificate alone: every
+// other refusal is answered with problem details (RFC 9457); see docs/answers.md.
 type Errors struct {
-	// Answers as another gateway does. Absent means problem details (RFC 9457).
-	Style ErrorStyle `yaml:"style" enum:"boomi tyk wso2 apim" unbuilt:"boomi wso2 apim"`
+	// Answers as another gateway does: its status, headers and body. Absent means problem details (RFC 9457).
+	Style ErrorStyle `yaml:"style" enum:"boomi tyk wso2 apim"`
 	// Leaves the reason out of problem details; the log has it all the same.
 	HideReason bool `yaml:"hide_reason" default:"false"`
-	// Status and text for callers without a certificate.
+	// Status and text for callers without a certificate. With a style they stand where that gateway's are.
 	Missing *ErrorAnswer `yaml:"missing"`
-	// Status and text for callers whose certificate is refused.
+	// Status and text for callers whose certificate is refused. With a style they stand where that gateway's are.
 	Refused *ErrorAnswer `yaml:"refused"`
 }
 
@@ -346,7 +370,7 @@ const (
 //
 // Zero values keep the default.
 type ErrorAnswer struct {
-	// HTTP status. Absent means 401 for a missing certificate and 403 for a refused one.
+	// HTTP status. Absent means 401 for a missing certificate and 403 for a refused one, or what the style says.
 	Status int `yaml:"status" range:"400 599"`
 	// Text of the answer.
 	Detail string `yaml:"detail"`

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"sallyport/internal/expression"
 	"sallyport/internal/route"
 )
 
@@ -35,7 +36,7 @@ type API struct {
 	// Credentials that are asked for besides a certificate, or instead of one.
 	Authentication *Authentication `yaml:"authentication" unbuilt:"*"`
 	// The steps that every request runs, in order.
-	Policy []Step `yaml:"policy" choice:"some" unbuilt:"*"`
+	Policy []Step `yaml:"policy" choice:"some"`
 	// Name of the upstream where requests go. It can be left out only where a policy answers itself, with `respond`.
 	Upstream string `yaml:"upstream" choice:"some"`
 	// The credential that is shown to a backend, by host pattern; it wins over the gateway's map.
@@ -88,27 +89,31 @@ type APIKey struct {
 // Step is one step of a policy: exactly one of the keys.
 type Step struct {
 	// Runs the first branch whose condition holds.
-	Choose []Branch `yaml:"choose" choice:"one"`
+	Choose []Branch `yaml:"choose" choice:"one" unbuilt:"*"`
 	// Ends the request with an answer. Nothing follows it.
-	Respond *Respond `yaml:"respond" choice:"one"`
+	Respond *Respond `yaml:"respond" choice:"one" unbuilt:"*"`
 	// Sets request headers by name; null removes one. Values may hold `{{certificate.x}}` and `{{request.x}}`.
-	SetHeader map[string]*string `yaml:"set_header,templates" choice:"one"`
+	SetHeader map[string]*string `yaml:"set_header,templates" choice:"one" unbuilt:"*"`
 	// Azure API Management's policy of the same name.
-	ValidateClientCertificate *ValidateClientCertificate `yaml:"validate_client_certificate" choice:"one"`
-	// Refuses requests that did not come over TLS: `{}`.
+	ValidateClientCertificate *ValidateClientCertificate `yaml:"validate_client_certificate" choice:"one" unbuilt:"*"`
+	// Refuses requests that did not come over TLS, with `tls_required`: `{}`. It does so under `observe_only`, too.
 	RequireTLS *Empty `yaml:"require_tls" choice:"one"`
-	// Refuses requests without a client certificate: `{}`.
+	// Refuses callers without a certificate that the trust and the lists in effect accept: `{}`. The reason is
+	// `certificate_missing` where none was presented, and what is wrong with it otherwise.
 	RequireClientCertificate *Empty `yaml:"require_client_certificate" choice:"one"`
 	// Finds the user that the certificate belongs to.
-	Authenticate *Authenticate `yaml:"authenticate" choice:"one"`
+	Authenticate *Authenticate `yaml:"authenticate" choice:"one" unbuilt:"*"`
 }
 
 // Branch is one branch of `choose`.
 type Branch struct {
-	// Condition in CEL. Only the last branch may leave it out; that one holds otherwise.
+	// Condition in CEL over `certificate`, `presented`, `request`, `named` and `now`. Only the last branch may leave it out; that one holds otherwise.
 	When string `yaml:"when,expression"`
 	// The steps of the branch.
 	Then []Step `yaml:"then" need:"yes"`
+
+	// Condition is the compiled When; nil where it is absent.
+	Condition *expression.Expression `yaml:"-"`
 }
 
 // Respond is an answer.

@@ -78,9 +78,19 @@ type TrustStore struct {
 	Anchors []Anchor `yaml:"anchors" need:"yes"`
 	// How revocation is checked. Absent means not at all.
 	Revocation *Revocation `yaml:"revocation"`
-	// The extended key usage that a certificate must have. Absent means `client_auth` where callers are judged and
-	// `server_auth` towards backends.
-	Purpose Purpose `yaml:"purpose" enum:"client_auth server_auth any"`
+	// The extended key usage that a certificate must have; one that states none is for all. Absent means `client_auth` where
+	// callers are judged and `server_auth` towards backends. `client_auth_or_missing` is for callers whose certificates come
+	// from a public CA, which leaves `client_auth` out: where it is missing, `server_auth` takes its place, all the way up the
+	// path. Everybody who has a server's certificate of that CA then has a caller's, so say who may call with `allow`.
+	Purpose Purpose `yaml:"purpose" enum:"client_auth server_auth any client_auth_or_missing"`
+	// When a purpose that admits more ends; then the store asks callers for `client_auth`, as if it had none. A day, such as
+	// `2027-03-14`, ends at midnight UTC; a time is `2027-03-14T18:00:00Z`. It goes with the purposes `any` and
+	// `client_auth_or_missing`. Absent means never. The log says when it is 90 days away.
+	Until *Moment `yaml:"until" with:"purpose"`
+	// The smallest keys that are accepted, of anchors too.
+	MinKeySize *KeySize `yaml:"min_key_size"`
+	// Accepts certificates of X.509 version 1, which have no extensions, of callers and as pins. They are never CAs.
+	AllowV1 bool `yaml:"allow_v1" default:"false"`
 	// The largest number of intermediate CAs between a certificate and its anchor.
 	MaxDepth *int `yaml:"max_depth" range:"0 100" default:"5"`
 
@@ -114,9 +124,28 @@ type Purpose string
 
 // The purposes; the empty string means absent.
 const (
-	PurposeClientAuth Purpose = "client_auth"
-	PurposeServerAuth Purpose = "server_auth"
-	PurposeAny        Purpose = "any"
+	PurposeClientAuth          Purpose = "client_auth"
+	PurposeServerAuth          Purpose = "server_auth"
+	PurposeAny                 Purpose = "any"
+	PurposeClientAuthOrMissing Purpose = "client_auth_or_missing"
+)
+
+// KeySize is the smallest keys that a trust store accepts. It can ask for more than the gateway does, never for less.
+type KeySize struct {
+	// Bits of RSA keys.
+	RSA *int `yaml:"rsa" range:"2048 8192" default:"2048" choice:"some"`
+	// The smallest elliptic curve. Ed25519 counts as `P-256`.
+	EC Curve `yaml:"ec" enum:"P-256 P-384 P-521" default:"P-256" choice:"some"`
+}
+
+// Curve is an elliptic curve of ECDSA.
+type Curve string
+
+// The curves; the empty string means absent.
+const (
+	CurveP256 Curve = "P-256"
+	CurveP384 Curve = "P-384"
+	CurveP521 Curve = "P-521"
 )
 
 // Revocation is how a trust store checks revocation.

@@ -72,6 +72,13 @@ func Check(path string, options config.Options, previous *gateway.Snapshot, cloc
 	return c, nil
 }
 
+// Notes are the remarks about the document and about what was compiled from it, ordered by position.
+func (c *Checked) Notes() []config.Note {
+	notes := append(c.Document.Notes(), c.Snapshot.Notes()...)
+	config.SortNotes(notes)
+	return notes
+}
+
 // Runnable returns what keeps the document from being run by this build, nil when nothing does.
 func (c *Checked) Runnable() error {
 	if len(c.Unbuilt) > 0 {
@@ -93,7 +100,8 @@ func Run(ctx context.Context, o Options) error {
 		o.Poll = time.Second
 	}
 	seen, began := newWatch(o.Config), time.Now()
-	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial}, nil, o.Clock)
+	lists := &config.Lists{}
+	checked, err := Check(o.Config, config.Options{ServePartial: o.ServePartial, Done: ctx.Done(), Lists: lists}, nil, o.Clock)
 	if err != nil {
 		return err
 	}
@@ -107,7 +115,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	counters := metrics.New(o.Version)
 	g := gateway.New(gateway.Options{Log: logs.events(), Access: logs.access(), Clock: o.Clock, Metrics: counters})
-	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, metrics: counters, watch: seen}
+	d := &daemon{options: o, log: logs.events(), logs: logs, gateway: g, metrics: counters, watch: seen, lists: lists}
 	d.phase.Store(starting)
 	closeAdmin, err := d.openAdmin(ctx)
 	if err != nil {
@@ -205,6 +213,7 @@ type daemon struct {
 	gateway *gateway.Gateway
 	metrics *metrics.Set
 	watch   *watch
+	lists   *config.Lists
 
 	shutdown config.Shutdown // of the running document
 	phase    atomic.Int32    // one of the phases
@@ -234,22 +243,22 @@ func (d *daemon) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-d.options.Reload:
-			d.reload("signal")
+			d.reload(ctx, "signal")
 		case <-tick.C:
 			if d.watch.changed() {
-				d.reload("file change")
+				d.reload(ctx, "file change")
 			}
 		}
 	}
 }
 
 // reload puts the document to work as it is now, or says why the running one stays.
-func (d *daemon) reload(trigger string) {
+func (d *daemon) reload(ctx context.Context, trigger string) {
 	began := time.Now()
 	d.watch.settle() // before reading: what changes while it is read is seen at the next tick
 	var files []string
 	seen := func(path string) { files = append(files, path) }
-	checked, err := Check(d.options.Config, config.Options{Seen: seen}, d.gateway.Snapshot(), d.options.Clock)
+	checked, err := Check(d.options.Config, config.Options{Seen: seen, Done: ctx.Done(), Lists: d.lists}, d.gateway.Snapshot(), d.options.Clock)
 	d.watch.follow(files, began) // those of a refused document, too: a missing file may come
 	if err == nil {
 		err = checked.Runnable()
@@ -263,7 +272,7 @@ func (d *daemon) reload(trigger string) {
 	}
 	d.logs.apply(checked.Document.Log)
 	d.runs(checked)
-	d.log.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", append(d.running(checked), slog.String("trigger", trigger))...)
+	d.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", append(d.running(checked), slog.String("trigger", trigger))...)
 	d.remark(checked)
 }
 
@@ -295,11 +304,8 @@ func (d *daemon) running(c *Checked) []slog.Attr {
 
 // remark says everything about what is running that deserves a look.
 func (d *daemon) remark(c *Checked) {
-	for _, n := range c.Document.Notes() {
+	for _, n := range c.Notes() {
 		d.log.Warn("configuration", slog.String("note", n.String()))
-	}
-	for _, n := range c.Snapshot.Notes() {
-		d.log.Warn("configuration", slog.String("note", n))
 	}
 	if broken := c.Snapshot.Broken(); len(broken) > 0 {
 		d.log.Warn("serving partially: these APIs refuse every request", slog.Any("broken", broken))

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/daemon"
 	"sallyport/internal/gateway"
+	"sallyport/internal/identity"
 	"sallyport/internal/testpki"
 )
 
@@ -171,7 +172,7 @@ func TestAWrongDocumentChangesNothingAndIsReported(t *testing.T) {
 		{"an unreadable anchor", strings.Replace(document, "anchors.pem", "gone.pem", 1), "gone.pem"},
 		{"nothing", "", "sallyport.yaml"},
 		{"an address that is taken", strings.Replace(document, `"127.0.0.1:0"`, fmt.Sprintf("%q", r.backend), 1), "in use"},
-		{"what is not built", document + "  - {name: p, path: /p/, upstream: echo, policy: [{require_tls: {}}]}\n", "policy"},
+		{"what is not built", document + "  - {name: p, path: /p/, upstream: echo, policy: [{respond: {status: 403}}]}\n", "policy"},
 	} {
 		r.write("sallyport.yaml", wrong.text)
 		r.reload <- struct{}{}
@@ -198,6 +199,25 @@ func TestAChangedFileReloadsTheDocument(t *testing.T) {
 	r.expect("/orders/", 403)
 }
 
+func TestAThumbprintThatIsAddedToAFileIsDenied(t *testing.T) {
+	t.Parallel()
+	r := prepare(t)
+	caller, other := identity.Thumbprint(r.caller.Cert).String(), identity.Thumbprint(r.foreign.Cert).String()
+	r.write("denied.txt", other+"\n")
+	r.write("sallyport.yaml", strings.Replace(document, "trust: [partners]}", "trust: [partners], deny: [{sha256_file: denied.txt}]}", 1))
+	r.start(5 * time.Millisecond)
+	r.expect("/orders/", 200)
+	r.write("denied.txt", other+"\n"+caller+"\n")
+	r.log.wait(t, "reloaded", 1)
+	r.expect("/orders/", 403)
+	r.write("denied.txt", "") // whoever truncates it lets nobody in
+	r.log.wait(t, "reload refused; the running configuration stays", 1)
+	r.expect("/orders/", 403)
+	r.write("denied.txt", other+"\n")
+	r.log.wait(t, "reloaded", 2)
+	r.expect("/orders/", 200)
+}
+
 func TestAFileThatWasMissingIsNoticedWhenItComes(t *testing.T) {
 	t.Parallel()
 	r := prepare(t)
@@ -216,7 +236,7 @@ func TestAWrongDocumentDoesNotStart(t *testing.T) {
 		"a wrong key":     strings.Replace(document, "apis:", "api:", 1),
 		"a broken file":   strings.Replace(document, "anchors.pem", "gone.pem", 1),
 		"nothing to do":   "log: {level: info}\n",
-		"not built":       document + "  - {name: p, path: /p/, upstream: echo, policy: [{require_tls: {}}]}\n",
+		"not built":       document + "  - {name: p, path: /p/, upstream: echo, policy: [{respond: {status: 403}}]}\n",
 		"no valid secret": document + "keys: [{name: k, secret: {env: SALLYPORT_TEST_UNSET}, apis: [orders]}]\n",
 	} {
 		r := prepare(t)
@@ -243,6 +263,19 @@ func TestServePartialStartsWithTheAffectedAPIsRefusing(t *testing.T) {
 	r.reload <- struct{}{} // a reload is strict: what runs stays
 	r.log.wait(t, "reload refused; the running configuration stays", 1)
 	r.expect("/open/", 200)
+}
+
+func TestTheLogNamesThePlaceOfAnAnchorThatExpired(t *testing.T) {
+	t.Parallel()
+	r := prepare(t)
+	old := testpki.NewCA(t, testpki.Options{CommonName: "Old CA", NotAfter: time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)})
+	r.write("old.pem", string(old.PEM()))
+	r.write("sallyport.yaml", strings.Replace(document, "[{file: anchors.pem}]", "[{file: anchors.pem}, {file: old.pem}]", 1))
+	r.start(0)
+	want := filepath.Join(r.dir, "sallyport.yaml") + `:7:53: trust store "partners": "CN=Old CA" is skipped: it expired after 2021-01-01T00:00:00Z`
+	if got := r.log.wait(t, "configuration", 1)["note"]; got != want {
+		t.Errorf("the note is %q, want %q", got, want)
+	}
 }
 
 func TestCheckReportsAWrongDocumentAsAList(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"sallyport/internal/config"
 	"sallyport/internal/judge"
@@ -131,17 +132,22 @@ func (c *compiler) compileListener(l *config.Listener, rules *judge.Listener) {
 	out := &listener{Listener: rules, protocols: newProtocols(l), bounds: l.Bounds()}
 	c.out.listeners[l.Address] = out
 	c.out.byName[l.Name] = out
+	profiles := make([]*tls.Config, len(rules.Profiles()))
 	for i, p := range rules.Profiles() {
 		credentials := l.TLS.Credentials
 		if i > 0 && l.TLS.Profiles[i-1].Credential != "" { // the first is the listener's own
 			credentials = []string{l.TLS.Profiles[i-1].Credential}
 		}
-		out.profiles = append(out.profiles, &profile{Profile: p, config: c.tlsConfig(out, p, credentials), ticketID: ticketID(rules, p)})
+		profiles[i] = c.tlsConfig(out, p, credentials)
+	}
+	for _, a := range rules.Asks() {
+		out.asks = append(out.asks, &ask{Ask: a, config: c.askConfig(profiles[a.Profile.Index], a), ticketID: ticketID(rules, a)})
 	}
 }
 
+// tlsConfig is what the handshakes of a TLS profile have in common.
 func (c *compiler) tlsConfig(l *listener, p *judge.Profile, credentials []string) *tls.Config {
-	out := &tls.Config{MinVersion: p.MinVersion, NextProtos: l.protocols.alpn()}
+	out := &tls.Config{MinVersion: p.MinVersion, NextProtos: l.protocols.alpn(), SessionTicketsDisabled: p.NoTickets}
 	for _, name := range credentials {
 		if resolved := c.credential(name); resolved != nil {
 			out.Certificates = append(out.Certificates, *resolved)
@@ -150,16 +156,20 @@ func (c *compiler) tlsConfig(l *listener, p *judge.Profile, credentials []string
 	if len(out.Certificates) == 0 {
 		c.fail(&c.doc.Listeners[l.Index].TLS.Credentials, "listener %q has no usable credential among %q", l.Name, credentials)
 	}
-	switch p.ClientAuth {
-	case config.ClientAuthNone:
-		return out
-	case config.ClientAuthOptional:
-		out.ClientAuth = tls.RequestClientCert
-	case config.ClientAuthRequired:
+	return out
+}
+
+// askConfig adds to what a profile's handshakes have in common whom one of them asks for what.
+func (c *compiler) askConfig(common *tls.Config, a *judge.Ask) *tls.Config {
+	out := common.Clone()
+	switch {
+	case a.Insists():
 		out.ClientAuth = tls.RequireAnyClientCert
-		out.VerifyConnection = verifyConnection(p, c.clock)
+		out.VerifyConnection = verifyConnection(a, c.clock)
+	case a.Asks():
+		out.ClientAuth = tls.RequestClientCert
 	}
-	out.ClientCAs = announced(p.Announce())
+	out.ClientCAs = announced(a.Announce())
 	return out
 }
 
@@ -172,18 +182,10 @@ func (c *compiler) credential(name string) *tls.Certificate {
 	return nil
 }
 
-// maxAnnounced is the size of the names that a handshake announces at most: the list is one 16-bit length of a message,
-// and a list that does not fit breaks every handshake. Beyond it none is announced and clients choose by themselves.
-const maxAnnounced = 60_000
-
 // announced returns a pool that makes crypto/tls announce names, each the DER of one. It verifies nothing: client
 // certificates are requested, never verified, by crypto/tls, and a nil pool announces nothing.
 func announced(names [][]byte) *x509.CertPool {
-	size := 0
-	for _, name := range names {
-		size += len(name) + 2
-	}
-	if size > maxAnnounced || len(names) == 0 {
+	if len(names) == 0 {
 		return nil
 	}
 	pool := x509.NewCertPool()
@@ -194,13 +196,13 @@ func announced(names [][]byte) *x509.CertPool {
 	return pool
 }
 
-// ticketID identifies a profile and the content of its effective trust.
-func ticketID(l *judge.Listener, p *judge.Profile) [32]byte {
+// ticketID identifies a profile, what its handshake demands, and the content of the effective trust.
+func ticketID(l *judge.Listener, a *judge.Ask) [32]byte {
 	h := sha256.New()
-	for _, text := range []string{l.Name, l.Address, p.Key, string(p.ClientAuth)} {
+	for _, text := range []string{l.Name, l.Address, a.Profile.Key, string(a.Profile.ClientAuth), strconv.FormatBool(a.Raised)} {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(text))) // a hash does not fail
 		h.Write([]byte(text))
 	}
-	h.Write(p.TrustFingerprint())
+	h.Write(a.Fingerprint())
 	return [32]byte(h.Sum(nil))
 }

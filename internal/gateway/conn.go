@@ -33,9 +33,9 @@ type conn struct {
 
 	overTLS    bool
 	tlsVersion uint16
-	serverName string   // canonical; "" for nothing
-	profile    *profile // of the handshake's snapshot; nil without TLS
-	generation uint64   // of the handshake's snapshot
+	serverName string // canonical; "" for nothing
+	ask        *ask   // of the handshake's snapshot; nil without TLS
+	generation uint64 // of the handshake's snapshot
 	evidence   *judge.Evidence
 
 	protocol atomic.Pointer[protocol] // nil until HTTP is spoken on it
@@ -152,6 +152,22 @@ func (c *conn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// What a client that was refused in the handshake may still send, and how long the gateway waits for it to close.
+const (
+	lingerBytes = 64 << 10
+	lingerTime  = time.Second
+)
+
+// linger lets a client that was refused in the handshake read the alert. With TLS 1.3 it may have sent a request by then, and a
+// socket that is closed with octets unread is reset, which takes away what the client has not read yet (RFC 1122, section
+// 4.2.2.13).
+func (c *conn) linger() {
+	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	if c.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
 }
 
 // retire asks the client to use another connection: answers say so, and HTTP/2 says it at once. Requests that run are not

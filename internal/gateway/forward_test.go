@@ -34,11 +34,13 @@ func TestTrailersPassBothWays(t *testing.T) {
 	t.Parallel()
 	got := make(chan http.Header, 2)
 	s := newSite(t, behind(handled(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Trailer", "X-Sum")
+		w.Header().Set("Trailer", "X-Sum, Client-Cert")
 		_, _ = io.Copy(w, r.Body)
 		got <- r.Trailer
 		w.Header().Set("X-Sum", "42")
+		w.Header().Set("Client-Cert", "spoofed")
 		w.Header().Set(http.TrailerPrefix+"X-Late", "unannounced")
+		w.Header().Set(http.TrailerPrefix+"X-Forwarded-For", "1.2.3.4")
 	})))
 	for _, front := range s.fronts() {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://localhost/open/", io.NopCloser(strings.NewReader("body")))
@@ -56,7 +58,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 			t.Errorf("%s: body %q, %v", response.Proto, body, err)
 		}
 		_ = response.Body.Close()
-		if response.Trailer.Get("X-Sum") != "42" || response.Trailer.Get("X-Late") != "unannounced" {
+		if len(response.Trailer) != 2 || response.Trailer.Get("X-Sum") != "42" || response.Trailer.Get("X-Late") != "unannounced" {
 			t.Errorf("%s: the client got %v", response.Proto, response.Trailer)
 		}
 		if sent := <-got; len(sent) != 1 || sent.Get("X-Check") != "1" {

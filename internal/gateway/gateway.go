@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/config"
 	"sallyport/internal/metrics"
 	"sallyport/internal/upstream"
 )
@@ -143,7 +144,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	steppedBack := false
 	known := map[string]bool{} // warnings that were said
 	for _, w := range g.warnings() {
-		known[w] = true // whoever put the snapshot to work said them
+		known[w.Message] = true // whoever put the snapshot to work said them
 	}
 	for {
 		select {
@@ -171,15 +172,15 @@ func (g *Gateway) Run(ctx context.Context) error {
 // warn says what has become worth a look, such as an anchor that has expired, once.
 func (g *Gateway) warn(known map[string]bool) {
 	for _, w := range g.warnings() {
-		if !known[w] {
-			known[w] = true
-			g.log.Warn("trust", slog.String("note", w))
+		if !known[w.Message] { // its place may change
+			known[w.Message] = true
+			g.log.Warn("trust", slog.String("note", w.String()))
 		}
 	}
 }
 
 // warnings are those of the running snapshot, none before the first.
-func (g *Gateway) warnings() []string {
+func (g *Gateway) warnings() []config.Note {
 	s := g.snapshot.Load()
 	if s == nil {
 		return nil

@@ -44,7 +44,7 @@ type socket struct {
 
 func newSocket(g *Gateway, address string, l *net.TCPListener) *socket {
 	s := &socket{g: g, address: address, listener: l, accepting: make(chan struct{})}
-	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.profileConfig}
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.configFor}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.server = newServer(s)
 	return s
@@ -218,14 +218,16 @@ func (s *socket) handshake(c *conn) {
 	t := tls.Server(c, s.tls)
 	err := t.HandshakeContext(ctx)
 	if err != nil {
-		s.handshakeFailed(c, t, err, time.Since(began))
+		if s.handshakeFailed(c, t, err, time.Since(began)) {
+			c.linger()
+		}
 		c.end(metrics.ClosedHandshake)
 		return
 	}
 	state := t.ConnectionState()
 	c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeOK, time.Since(began))
 	c.overTLS, c.tlsVersion = true, state.Version
-	c.evidence = judge.NewEvidence(state.PeerCertificates, c.profile.Asks())
+	c.evidence = judge.NewEvidence(state.PeerCertificates, c.ask.Asks())
 	switch {
 	case state.NegotiatedProtocol != "h2":
 		s.server.serveHTTP1(c, newSession(c, t))
@@ -250,9 +252,9 @@ func fitForHTTP2(suite uint16) bool {
 	return false
 }
 
-// profileConfig is crypto/tls's GetConfigForClient: it binds the connection to a TLS profile of the snapshot of this
-// moment. A server name that is no host name gets no profile at all.
-func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+// configFor is crypto/tls's GetConfigForClient: it binds the connection to what the snapshot of this moment asks under its
+// server name. A server name that is no host name gets no TLS profile at all.
+func (s *socket) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c, ok := hello.Conn.(*conn)
 	if !ok {
 		return nil, fmt.Errorf("the handshake runs on a %T", hello.Conn)
@@ -267,19 +269,20 @@ func (s *socket) profileConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 		return nil, errors.New("the listener speaks TLS no longer")
 	}
 	c.generation = snapshot.generation
-	c.serverName, c.profile = name, l.profileFor(name)
-	return c.profile.config, nil
+	c.serverName, c.ask = name, l.askFor(name)
+	return c.resuming(s.g.clock), nil
 }
 
-// verifyConnection returns crypto/tls's VerifyConnection of a profile that insists on a certificate. It runs on every
+// verifyConnection returns crypto/tls's VerifyConnection of handshakes that insist on a certificate. It runs on every
 // handshake, resumed ones included.
-func verifyConnection(p *judge.Profile, clock *Clock) func(tls.ConnectionState) error {
-	return func(state tls.ConnectionState) error { return p.VerifyHandshake(state.PeerCertificates, clock.Now()) }
+func verifyConnection(a *judge.Ask, clock *Clock) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error { return a.VerifyHandshake(state.PeerCertificates, clock.Now()) }
 }
 
 // handshakeFailed answers a client that speaks HTTP to a TLS listener, and writes the record of a handshake that ended
-// before any request could be judged. Refused certificates are never left out; noise is for level debug.
-func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Duration) {
+// before any request could be judged. Refused certificates are never left out; noise is for level debug. It reports whether the
+// certificate was refused, or missing.
+func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Duration) bool {
 	if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil && speaksHTTP(plain.RecordHeader) {
 		answerPlainHTTP(plain.Conn)
 	}
@@ -291,7 +294,7 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 		slog.String("server_name", c.serverName),
 	}
 	state := t.ConnectionState()
-	reason, detail, refused := handshakeReason(err)
+	reason, detail, refused := handshakeReason(err, c.ask)
 	if !refused {
 		c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeFailed, took)
 		level := slog.LevelInfo // somebody wanted to speak TLS and could not
@@ -299,9 +302,10 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 			level = slog.LevelDebug // a scanner, a health check, an impatient client
 		}
 		s.g.log.LogAttrs(context.Background(), level, "handshake failed", append(attrs, slog.String("error", bounded(err.Error())))...)
-		return
+		return false
 	}
 	c.metrics.Handshake(state.Version, state.DidResume, metrics.HandshakeRefused, took)
+	c.metrics.HandshakeDenied(reason.String())
 	s.g.metrics.API("").Decided(c.metrics, metrics.Deny, reason.String())
 	if certs := state.PeerCertificates; len(certs) > 0 {
 		attrs = append(attrs, certificateAttrs(certs[0])...)
@@ -317,6 +321,7 @@ func (s *socket) handshakeFailed(c *conn, t *tls.Conn, err error, took time.Dura
 		kept:    judge.NewEvidence(state.PeerCertificates, true).Keep(),
 	})
 	s.g.access.LogAttrs(context.Background(), slog.LevelInfo, "handshake", attrs...)
+	return true
 }
 
 // listenerName is the name of the listener that the socket has, or had.
@@ -327,13 +332,13 @@ func (s *socket) listenerName() string {
 	return ""
 }
 
-// handshakeReason tells a refusal from a handshake that went wrong otherwise.
-func handshakeReason(err error) (reason decision.Reason, detail string, refused bool) {
+// handshakeReason tells a refusal from a handshake that went wrong otherwise. a is nil where it ended before a server name was read.
+func handshakeReason(err error, a *ask) (reason decision.Reason, detail string, refused bool) {
 	if refusal, ok := errors.AsType[*trust.Error](err); ok {
 		return refusal.Reason, refusal.Detail, true
 	}
-	if strings.Contains(err.Error(), "client didn't provide a certificate") { // crypto/tls has no type for it
-		return decision.CertificateMissing, judge.NothingPresented, true
+	if a != nil && strings.Contains(err.Error(), "client didn't provide a certificate") { // crypto/tls has no type for it
+		return decision.CertificateMissing, a.NothingPresented(), true
 	}
 	return 0, "", false
 }

@@ -313,13 +313,13 @@ func TestADocumentWithWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		"plans: [{name: p, rate_limit: {requests: 1, per: 1s}}]":                           "plans",
 		"orgs: [{name: o}]":                   "orgs",
 		"upstream_credentials: {'*': server}": "upstream_credentials",
-		"  - {name: x, path: /x/, upstream: echo, policy: [{require_tls: {}}]}":                                                            `policy of API "x"`,
-		"  - {name: x, path: /x/, upstream: echo, authentication: {methods: [{certificate_key: {}}]}}":                                     `authentication of API "x"`,
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], enforce: auto}}":                 "enforce: auto",
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: optional, trust: [partners], on_invalid: present}}":           "on_invalid: present",
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], errors: wso2}}":                  "errors: wso2",
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], forward: [{format: xfcc}]}}":     "forward",
-		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], allow: [{expression: 'true'}]}}": "expression",
+		"  - {name: x, path: /x/, upstream: echo, policy: [{require_tls: {}}, {set_header: {X-A: b}}]}":                                `set_header in the policy of API "x"`,
+		"  - {name: x, path: /x/, upstream: echo, policy: [{respond: {status: 403}}]}":                                                 `respond in the policy of API "x"`,
+		"  - {name: x, path: /x/, upstream: echo, policy: [{choose: [{then: [{require_tls: {}}]}]}]}":                                  `choose in the policy of API "x"`,
+		"  - {name: x, path: /x/, upstream: echo, policy: [{validate_client_certificate: {validate_revocation: false}}]}":              `validate_client_certificate in the policy of API "x"`,
+		"  - {name: x, path: /x/, upstream: echo, authentication: {methods: [{certificate_key: {}}]}}":                                 `authentication of API "x"`,
+		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: optional, trust: [partners], on_invalid: present}}":       "on_invalid: present",
+		"  - {name: x, path: /x/, upstream: echo, client_certificate: {mode: required, trust: [partners], forward: [{format: xfcc}]}}": "forward",
 	} {
 		_, err := s.compile(firstDocument + addition + "\n")
 		list, ok := err.(config.ErrorList) //nolint:errorlint // compile wraps nothing

@@ -224,6 +224,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	x.body = newRequestBody(r.Body, x.control)
+	x.body.awaited = r.Header["Expect"] != nil
 	if p := c.protocol.Load(); p != nil && p.http1 != nil {
 		x.body.violation = p.http1.Err
 		_ = x.control.EnableFullDuplex() // an answer may come before the end of the request; HTTP/2 always can
@@ -239,6 +240,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answer(status)
 		return
 	default:
+		x.view.Fields = fieldsOf(r.Header, snapshot.rules.Headers())
 		x.outcome, x.stage = snapshot.rules.Decide(&x.view, nil), whileJudging
 	}
 	if x.outcome.Allowed() {
@@ -450,6 +452,9 @@ func (x *exchange) answer(status int) {
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Request-ID", x.record.id)
 	head.Set("X-Content-Type-Options", "nosniff")
+	if a.Challenge != "" {
+		head.Set("WWW-Authenticate", a.Challenge)
+	}
 	if len(x.outcome.Methods) > 0 {
 		head.Set("Allow", strings.Join(x.outcome.Methods, ", "))
 	}

@@ -20,6 +20,7 @@ import (
 // goroutine of its own, which may outlive the handler.
 type requestBody struct {
 	source    io.ReadCloser
+	awaited   bool         // the client waits for 100 before it sends it
 	violation func() error // what package wire found in the body, nil for nothing: net/http does not pass on all of it
 	read      atomic.Int64
 	watch     watchdog // a read of the target's
@@ -34,8 +35,11 @@ type requestBody struct {
 	status   int // of the answer to the problem; 0 for the reason's own
 	err      error
 	reading  bool
-	closed   bool // nobody wants the rest
-	ended    bool // the handler has returned
+	answered bool          // the target has begun a final answer
+	closed   bool          // nobody wants the rest
+	cut      bool          // a read was ended for that: the client has not gone, whatever net/http says
+	ended    bool          // the handler has returned
+	over     chan struct{} // closed with the first of closed and ended; nil until somebody waits for it
 	eof      bool
 }
 
@@ -63,6 +67,9 @@ func (b *requestBody) limit(bounds config.RequestBounds, paced bool) {
 var errBodyEnded = errors.New("the request has ended")
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if err := b.invite(); err != nil {
+		return 0, err
+	}
 	if err := b.arm(); err != nil {
 		return 0, err
 	}
@@ -70,6 +77,41 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
 	b.watch.stop()
 	return b.took(n, err, time.Since(began))
+}
+
+// answers says whether the target has begun a final answer.
+func (b *requestBody) answers(final bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answered = final
+}
+
+// invite lets the first read begin, with which net/http says 100. Behind a final answer transports read the body for their
+// connection's sake alone: a client that has waited until then is not asked for it (RFC 9110, section 10.1.1). The read is no
+// failure, which transports would take for more important than the answer, so it lasts until the request is over.
+func (b *requestBody) invite() error {
+	b.mu.Lock()
+	if !b.awaited || !b.answered || b.read.Load() > 0 {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.over == nil {
+		b.over = make(chan struct{})
+		if b.closed || b.ended {
+			close(b.over)
+		}
+	}
+	over := b.over
+	b.mu.Unlock()
+	<-over
+	return errBodyEnded
+}
+
+// noMore wakes who waits for the end of reading. It is called with mu held, before closed or ended is set.
+func (b *requestBody) noMore() {
+	if b.over != nil && !b.closed && !b.ended {
+		close(b.over)
+	}
 }
 
 // arm prepares for a read, unless none is wanted any more.
@@ -166,11 +208,20 @@ func (b *requestBody) Close() error {
 	if b.eof || b.ended || b.closed {
 		return nil
 	}
+	b.noMore()
 	b.closed = true
 	if b.reading {
+		b.cut = true
 		b.watch.end()
 	}
 	return nil
+}
+
+// wasCut reports whether a read of the client was ended for the target's sake. net/http takes that for the end of the client.
+func (b *requestBody) wasCut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
 }
 
 // leftOver bounds what is read of a body that nobody wanted, and for how long, so that its connection can have another
@@ -188,6 +239,7 @@ func (b *requestBody) drain() bool {
 	b.leaving.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.noMore()
 	b.closed = true
 	b.eof = errors.Is(err, io.EOF) && n < leftOver && !b.leaving.expired() // it ends every later read, too
 	return b.eof
@@ -199,6 +251,7 @@ func (b *requestBody) finish() {
 	b.leaving.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.noMore()
 	b.ended = true
 }
 

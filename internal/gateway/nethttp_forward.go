@@ -33,12 +33,22 @@ func (x *exchange) forward() {
 		x.body.limit(x.bounds, !rpc)
 	}
 
-	ctx, cancel := context.WithCancelCause(x.request.Context())
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.request.Context()))
 	defer cancel(nil)
+	stop := context.AfterFunc(x.request.Context(), func() {
+		if x.gone() {
+			cancel(context.Cause(x.request.Context()))
+		}
+	})
+	defer stop()
 	x.stream.begin(x, cancel, rpc || upgrade)
 	x.g.streams.add(&x.stream)
 	early := &earlyAnswers{x: x}
-	out := x.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass}), upgrade)
+	out := x.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { x.body.answers(true) }, // unless it is of the 100 class
+		Got100Continue:       func() { x.body.answers(false) },
+		Got1xxResponse:       early.pass,
+	}), upgrade)
 	sent := time.Now()
 	reply, err := x.snapshot.targets[x.outcome.API.Index].Send(out, upstream.Options{Upgrade: upgrade})
 	early.stop()
@@ -194,6 +204,7 @@ type earlyAnswers struct {
 }
 
 func (e *earlyAnswers) pass(code int, fields textproto.MIMEHeader) error {
+	e.x.body.answers(false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.seen++; e.seen > upstream.MaxEarly {
@@ -359,6 +370,9 @@ func (x *exchange) notDelivered() {
 
 const tookNothing = "the client took nothing of the answer within send_timeout"
 
+// gone reports whether the client has left. net/http believes that, too, when it was the gateway that ended a read.
+func (x *exchange) gone() bool { return x.request.Context().Err() != nil && !x.body.wasCut() }
+
 // left cuts a response whose reader is gone, or was sent away.
 func (x *exchange) left() {
 	if severed := x.conn.severed.Load(); severed != nil {
@@ -378,7 +392,7 @@ func (x *exchange) notRead(err error) {
 	switch {
 	case x.stream.verdict() != "":
 		x.cut(x.stream.verdict())
-	case x.request.Context().Err() != nil:
+	case x.gone():
 		x.left()
 	default:
 		x.cut(err.Error())
@@ -401,7 +415,7 @@ func (x *exchange) failed(err error) {
 		x.refuse(refusal.Reason, status, refusal.Detail)
 	case x.stream.verdict() != "":
 		x.refuse(decision.UpstreamUnavailable, 0, x.stream.verdict())
-	case x.request.Context().Err() != nil, failure != nil && failure.Cause == upstream.CauseRequestBody:
+	case x.gone(), failure != nil && failure.Cause == upstream.CauseRequestBody:
 		if failure != nil {
 			x.record.target = failure.Target
 		}

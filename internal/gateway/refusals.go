@@ -82,6 +82,9 @@ func (r *Refusal) size() int {
 	const rest = 512
 	n := rest + len(r.Method) + len(r.Host) + len(r.Path) + len(r.Detail) + len(r.Failure) +
 		len(r.request.Method) + len(r.request.Authority) + len(r.request.Target) + len(r.request.ServerName)
+	for i := range r.request.Fields {
+		n += 64 + len(r.request.Fields[i].Value)
+	}
 	return n + r.kept.Bytes()
 }
 
@@ -210,7 +213,7 @@ func (x *exchange) remember() {
 	default:
 		r.kept = v.Evidence.Keep()
 		v.Method, v.Authority, v.Target = strings.Clone(v.Method), strings.Clone(v.Authority), strings.Clone(raw) // without the rest of the head
-		v.Listener, v.Evidence = nil, nil
+		v.Listener, v.Evidence, v.Fields = nil, nil, keep(v.Fields)
 		r.request = v
 	}
 	x.g.refusals.add(r)

@@ -291,6 +291,20 @@ func TestAMethodCannotBeOverriddenWhereItDecides(t *testing.T) {
 	}
 }
 
+func TestAMethodCannotBeOverriddenByATrailerEither(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	for path, seen := range map[string]bool{"/reading/": false, "/open/": true} {
+		s.raw("public", "localhost", nil, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"+
+			"Trailer: X-HTTP-Method-Override, X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-HTTP-Method-Override: DELETE\r\nX-Sum: 1\r\n\r\n").is(t, 200, "")
+		trailer := s.backend.got().Trailer
+		_, got := trailer["X-Http-Method-Override"]
+		if got != seen || trailer.Get("X-Sum") != "1" {
+			t.Errorf("%s: the trailer %v reached the backend", path, trailer)
+		}
+	}
+}
+
 func TestTheHostIsForwardedInItsNormalForm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, firstDocument)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"sallyport/internal/config"
@@ -60,8 +61,8 @@ func (s *Snapshot) names() (listeners, apis iter.Seq[string], targets iter.Seq2[
 }
 
 // Notes are remarks about the compiled state for whoever watches the log: an expired anchor that is skipped, a CA that
-// looks like a self-signed caller.
-func (s *Snapshot) Notes() []string { return s.stores.Notes() }
+// looks like a self-signed caller, authorities that are too many to be announced, each with its place.
+func (s *Snapshot) Notes() []config.Note { return slices.Concat(s.stores.Notes(), s.rules.Notes()) }
 
 // Broken names the APIs that refuse every request because something that they need is broken, and what that is. It is
 // empty unless the document was loaded with config.Options.ServePartial.
@@ -73,18 +74,18 @@ type listener struct {
 
 	protocols protocols
 	bounds    config.ListenerBounds
-	profiles  []*profile // by judge.Profile.Index; none without TLS
+	asks      []*ask // by judge.Ask.Index; none without TLS
 }
 
-// profileFor returns the TLS profile of a canonical host name. The listener speaks TLS.
-func (l *listener) profileFor(host string) *profile { return l.profiles[l.ProfileFor(host).Index] }
+// askFor returns how the listener shakes hands with a client that names a server, canonical or "". The listener speaks TLS.
+func (l *listener) askFor(serverName string) *ask { return l.asks[l.AskFor(serverName).Index] }
 
-// profile is how a listener speaks TLS for some server names.
-type profile struct {
-	*judge.Profile
+// ask is how a listener shakes hands with clients that name one of some servers.
+type ask struct {
+	*judge.Ask
 
 	config *tls.Config
-	// ticketID names the ticket keys: two profiles share keys exactly when they are the same profile with the
+	// ticketID names the ticket keys: two share keys exactly when they are handshakes of the same profile with the
 	// same effective trust.
 	ticketID [32]byte
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"sync"
 	"time"
 )
@@ -33,14 +34,17 @@ func (t *tickets) adopt(s *Snapshot, now time.Time) {
 	defer t.mu.Unlock()
 	kept := map[[32]byte]*ticketKeys{}
 	for _, l := range s.listeners {
-		for _, p := range l.profiles {
-			k := t.keys[p.ticketID]
+		for _, a := range l.asks {
+			if a.config.SessionTicketsDisabled {
+				continue
+			}
+			k := t.keys[a.ticketID]
 			if k == nil {
 				k = &ticketKeys{current: newTicketKey(), born: now}
 			}
-			k.config = p.config
+			k.config = a.config
 			k.install()
-			kept[p.ticketID] = k
+			kept[a.ticketID] = k
 		}
 	}
 	t.keys = kept
@@ -72,4 +76,38 @@ func (k *ticketKeys) install() {
 func newTicketKey() (key [32]byte) {
 	rand.Read(key[:]) // it never fails: it ends the process instead
 	return key
+}
+
+// sessionLife is how long after its full handshake a session may be resumed. Each resumption brings a new ticket, so without
+// this whoever has one could go on for ever and never prove again that the key is his (RFC 8446, section 4.6.1).
+const sessionLife = 2 * ticketLife
+
+// resuming returns the configuration for one connection: the ask's, with tickets that remember when the full handshake was.
+func (c *conn) resuming(clock *Clock) *tls.Config {
+	common := c.ask.config
+	if common.SessionTicketsDisabled {
+		return common
+	}
+	var full time.Time // of the session that is resumed
+	own := common.Clone()
+	own.UnwrapSession = func(ticket []byte, state tls.ConnectionState) (*tls.SessionState, error) {
+		session, err := common.DecryptTicket(ticket, state)
+		if err != nil || session == nil || len(session.Extra) != 1 || len(session.Extra[0]) != 8 {
+			return nil, err // a full handshake follows
+		}
+		full = time.Unix(int64(binary.BigEndian.Uint64(session.Extra[0])), 0) //nolint:gosec // G115: it was one below
+		if clock.Now().Sub(full) >= sessionLife {
+			return nil, nil
+		}
+		return session, nil
+	}
+	own.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+		began := clock.Now()
+		if state.DidResume {
+			began = full
+		}
+		session.Extra = [][]byte{binary.BigEndian.AppendUint64(nil, uint64(began.Unix()))} //nolint:gosec // G115: after 1970
+		return common.EncryptTicket(state, session)
+	}
+	return own
 }

@@ -11,8 +11,8 @@ import (
 func TestTicketKeysRotateAndAnOldOneOpensForOneMoreLife(t *testing.T) {
 	t.Parallel()
 	born := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	p := &profile{config: &tls.Config{}, ticketID: [32]byte{1}}
-	s := &Snapshot{listeners: map[string]*listener{"a": {Listener: &judge.Listener{TLS: true}, profiles: []*profile{p}}}}
+	p := &ask{config: &tls.Config{}, ticketID: [32]byte{1}}
+	s := &Snapshot{listeners: map[string]*listener{"a": {Listener: &judge.Listener{TLS: true}, asks: []*ask{p}}}}
 	var tickets tickets
 	tickets.adopt(s, born)
 	first := tickets.keys[p.ticketID].current
@@ -44,7 +44,7 @@ func TestTicketKeysBelongToAProfileAndTheContentOfItsTrust(t *testing.T) {
 	snapshot := func(ids ...byte) *Snapshot {
 		l := &listener{Listener: &judge.Listener{TLS: true}}
 		for _, id := range ids {
-			l.profiles = append(l.profiles, &profile{config: &tls.Config{}, ticketID: [32]byte{id}})
+			l.asks = append(l.asks, &ask{config: &tls.Config{}, ticketID: [32]byte{id}})
 		}
 		return &Snapshot{listeners: map[string]*listener{"a": l, "plain": {Listener: &judge.Listener{}}}}
 	}

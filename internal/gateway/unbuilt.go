@@ -78,36 +78,32 @@ func (u *unbuilt) listener(l *config.Listener) {
 func (u *unbuilt) api(a *config.API) {
 	u.when(a.OpenAPI != "", &a.OpenAPI, "openapi of API %q", a.Name)
 	u.when(a.Authentication != nil, &a.Authentication, "authentication of API %q", a.Name)
-	u.when(len(a.Policy) > 0, &a.Policy, "policy of API %q", a.Name)
+	for i := range a.Policy {
+		u.step(fmt.Sprintf("policy of API %q", a.Name), &a.Policy[i])
+	}
 	u.when(len(a.UpstreamCredentials) > 0, &a.UpstreamCredentials, "upstream_credentials of API %q", a.Name)
 	if a.ClientCertificate != nil {
 		u.clientCertificate(fmt.Sprintf("API %q", a.Name), a.ClientCertificate)
 	}
 }
 
+// step names the steps of a policy that judging does not run. One without a key that it knows is none of them.
+func (u *unbuilt) step(where string, s *config.Step) {
+	u.when(s.Choose != nil, &s.Choose, "choose in the %s", where)
+	u.when(s.Respond != nil, &s.Respond, "respond in the %s", where)
+	u.when(s.SetHeader != nil, &s.SetHeader, "set_header in the %s", where)
+	u.when(s.ValidateClientCertificate != nil, &s.ValidateClientCertificate, "validate_client_certificate in the %s", where)
+	u.when(s.Authenticate != nil, &s.Authenticate, "authenticate in the %s", where)
+}
+
 func (u *unbuilt) clientCertificate(where string, c *config.ClientCertificate) {
 	u.when(c.Source == config.SourceHeader, &c.Source, "source: header of %s", where)
 	u.when(c.OnInvalid == config.OnInvalidPresent, &c.OnInvalid, "on_invalid: present of %s", where)
-	u.when(c.Enforce == config.EnforceAuto, &c.Enforce, "enforce: auto of %s", where)
 	u.when(c.Strip != nil && !*c.Strip, &c.Strip, "strip: false of %s", where)
 	for i := range c.Forward {
 		f := &c.Forward[i]
 		u.when(f.Format != "rfc9440" || f.Header != "", f, "forward other than rfc9440 of %s", where)
 	}
-	if e := c.Errors; e != nil {
-		u.when(e.Style != "" && e.Style != config.StyleTyk, &c.Errors, "errors: %s of %s", e.Style, where)
-	}
-	for _, list := range [][]config.Matcher{c.Allow, c.Deny} {
-		for i := range list {
-			u.matcher(where, &list[i])
-		}
-	}
-}
-
-func (u *unbuilt) matcher(where string, m *config.Matcher) {
-	u.when(m.Certificate != "", &m.Certificate, "certificate in a list of %s", where)
-	u.when(m.PolicyOID != "", &m.PolicyOID, "policy_oid in a list of %s", where)
-	u.when(m.Expression != "", &m.Expression, "expression in a list of %s", where)
 }
 
 func (u *unbuilt) upstream(up *config.Upstream) {

@@ -18,6 +18,8 @@ const (
 	oidCommonName   = "2.5.4.3"
 	oidEmailAddress = "1.2.840.113549.1.9.1"
 	oidState        = "2.5.4.8"
+
+	oidOrganizationIdentifier = "2.5.4.97"
 )
 
 // attributeTypes are the names of RFC 4514 §3, RFC 4519, RFC 2985 and the CA/Browser Forum, with the spellings of
@@ -44,7 +46,7 @@ var attributeTypes = []attributeType{
 	{"2.5.4.44", "generationQualifier", []string{"generation"}},
 	{"2.5.4.46", "dnQualifier", []string{"DNQ"}},
 	{"2.5.4.65", "pseudonym", nil},
-	{"2.5.4.97", "organizationIdentifier", []string{"orgID"}},
+	{oidOrganizationIdentifier, "organizationIdentifier", []string{"orgID"}},
 	{"0.9.2342.19200300.100.1.25", "DC", []string{"domainComponent"}},
 	{"0.9.2342.19200300.100.1.1", "UID", []string{"userID"}},
 	{"0.9.2342.19200300.100.1.3", "mail", []string{"rfc822Mailbox"}},

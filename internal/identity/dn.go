@@ -51,7 +51,7 @@ func ParseDN(der []byte) (DN, error) {
 	if len(der) > maxNameBytes {
 		return DN{}, fmt.Errorf("name of %d bytes is too long", len(der))
 	}
-	rdns, err := readConstructed(der, asn1.TagSequence)
+	rdns, err := readSequence(der)
 	if err != nil {
 		return DN{}, fmt.Errorf("name: %w", err)
 	}
@@ -117,17 +117,20 @@ func (d *DN) String() string {
 func (d *DN) Empty() bool { return d == nil || len(d.attributes) == 0 }
 
 // CommonNames returns the common names in DER order, as the certificate says them, not prepared.
-func (d *DN) CommonNames() []string {
+func (d *DN) CommonNames() []string { return d.values(oidCommonName) }
+
+// values returns the values of a type that has a word, and so is text, in DER order, as the certificate says them.
+func (d *DN) values(oid string) []string {
 	if d == nil {
 		return nil
 	}
-	var names []string
+	var found []string
 	for _, a := range d.attributes {
-		if a.oid == oidCommonName {
-			names = append(names, a.text)
+		if a.oid == oid {
+			found = append(found, a.text)
 		}
 	}
-	return names
+	return found
 }
 
 // Renderings returns the usual ways to write the name, each once, RFC 4514 first: either order, with and without blanks
@@ -230,9 +233,9 @@ func readValue(der []byte) (asn1.RawValue, error) {
 	return raw, nil
 }
 
-// readConstructed returns the contents of the one SEQUENCE or SET that der is.
-func readConstructed(der []byte, tag int) ([]byte, error) {
-	contents, rest, err := cutConstructed(der, tag)
+// readSequence returns the contents of the one SEQUENCE that der is.
+func readSequence(der []byte) ([]byte, error) {
+	contents, rest, err := cutConstructed(der, asn1.TagSequence)
 	if err == nil && len(rest) > 0 {
 		err = errors.New("data after the end")
 	}

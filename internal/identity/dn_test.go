@@ -74,6 +74,8 @@ func TestParseDNRefuses(t *testing.T) {
 		"a NUL in an IA5String":          {name(rdn(attr(oidCN, asn1.TagIA5String, "a\x00"))), "U+0000"},
 		"a NUL in a T61String":           {name(rdn(attr(oidCN, asn1.TagT61String, "a\x00"))), "U+0000"},
 		"a NUL at the end of BMPString":  {name(rdn(attr(oidCN, asn1.TagBMPString, "\x00a\x00\x00"))), "U+0000"},
+		"a NUL in a UniversalString":     {name(rdn(attr(oidCN, tagUniversal, "\x00\x00\x00a\x00\x00\x00\x00"))), "U+0000"},
+		"a NUL in a PrintableString":     {name(rdn(attr(oidCN, asn1.TagPrintableString, "a\x00"))), "PrintableString with the byte 0x00"},
 		"an odd BMPString":               {name(rdn(attr(oidCN, asn1.TagBMPString, "\x00a\x00"))), "odd length"},
 		"a surrogate in a BMPString":     {name(rdn(attr(oidCN, asn1.TagBMPString, "\xd8\x3d\xdd\x11"))), "surrogate U+D83D"},
 		"a short UniversalString":        {name(rdn(attr(oidCN, tagUniversal, "\x00\x00a"))), "multiple of four"},

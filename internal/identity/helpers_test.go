@@ -38,6 +38,8 @@ func tlv(tag byte, contents ...[]byte) []byte {
 	switch n := len(all); {
 	case n < 0x80:
 		return append([]byte{tag, byte(n)}, all...)
+	case n < 0x100:
+		return append([]byte{tag, 0x81, byte(n)}, all...)
 	default:
 		return append([]byte{tag, 0x82, byte(n >> 8), byte(n)}, all...)
 	}

@@ -30,15 +30,19 @@ type Identity struct {
 	subject, issuer DN
 	commonName      string
 	hasCommonName   bool
+	organization    string // the subject's only organizationIdentifier
 	names           alternativeNames
+	policies        []PolicyOID
+	statements      QCStatements
 }
 
 // Of reads the identity off the leaf of a certification path: leaf first, then the certificate that issued it, up to the
 // trust anchor; a pin is a path of one. It checks no signature, validity or purpose: only package trust calls it, after
 // the path was validated. Of the certificates above the leaf it takes the thumbprint of the first and what is needed
-// for twins (see TwinSHA256). A leaf whose subject, issuer, serial number or alternative names cannot be read to the
-// last byte is an error and has no identity, and so is a path with a certificate missing or with an ECDSA signature on
-// the leaf or its issuer that has no twin; the reason is certificate_malformed.
+// for twins (see TwinSHA256). A leaf whose subject, issuer, serial number, alternative names or policies cannot be read
+// to the last byte is an error and has no identity, and so is a path with a certificate missing or with an ECDSA
+// signature on the leaf or its issuer that has no twin; the reason is certificate_malformed. QC statements that cannot be
+// read are no error, as nobody is let in for them without somebody asking: see QCStatements.
 func Of(path []*x509.Certificate) (*Identity, error) {
 	missing := func(cert *x509.Certificate) bool { return cert == nil || len(cert.Raw) == 0 }
 	if len(path) == 0 || slices.ContainsFunc(path, missing) {
@@ -90,15 +94,20 @@ func (id *Identity) readNames() error {
 	if id.issuer, err = ParseDN(leaf.RawIssuer); err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}
-	oidSubjectAltName := asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidSubjectAltName, oidPolicies := asn1.ObjectIdentifier{2, 5, 29, 17}, asn1.ObjectIdentifier{2, 5, 29, 32}
 	for _, extension := range leaf.Extensions {
-		if !extension.Id.Equal(oidSubjectAltName) {
-			continue
+		switch {
+		case extension.Id.Equal(oidSubjectAltName):
+			id.names, err = parseAlternativeNames(extension.Value)
+		case extension.Id.Equal(oidPolicies):
+			id.policies, err = parsePolicies(extension.Value)
 		}
-		if id.names, err = parseAlternativeNames(extension.Value); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+	id.statements = QCStatementsOf(leaf)
+	id.organization, _ = id.subject.OrganizationIdentifier()
 	if names := id.subject.CommonNames(); len(names) == 1 && names[0] != "" {
 		id.commonName, id.hasCommonName = names[0], true
 	}

@@ -46,6 +46,12 @@ func KeyKind(cert *x509.Certificate) (name string, elliptic bool) {
 		return "RSA-PSS (a kind of its own; ordinary RSA keys make RSA-PSS signatures as well)", false
 	case "1.3.101.113": // RFC 8410, section 3
 		return "Ed448", false
+	case "2.16.840.1.101.3.4.3.17": // RFC 9881, section 2
+		return "ML-DSA-44", false
+	case "2.16.840.1.101.3.4.3.18":
+		return "ML-DSA-65", false
+	case "2.16.840.1.101.3.4.3.19":
+		return "ML-DSA-87", false
 	default:
 		return "of the kind " + id, false
 	}

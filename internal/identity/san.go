@@ -59,7 +59,7 @@ const (
 // because a url.URL does not keep every byte. Types without a pattern are passed over.
 func parseAlternativeNames(der []byte) (alternativeNames, error) {
 	var names alternativeNames
-	rest, err := readConstructed(der, asn1.TagSequence)
+	rest, err := readSequence(der)
 	if err != nil {
 		return names, errors.New("subject alternative name: not a sequence of names")
 	}

@@ -175,7 +175,13 @@ func compact(text string) (string, error) {
 	if !utf8.ValidString(text) {
 		return "", errors.New("not valid UTF-8")
 	}
+	if strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf }) < 0 {
+		return text, nil
+	}
 	return strings.Map(func(r rune) rune {
+		if ' ' < r && r < utf8.RuneSelf {
+			return r
+		}
 		if unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Z) || mappedToNothing(r) {
 			return -1
 		}

@@ -42,15 +42,17 @@ type Certificate struct {
 	SubjectAltNames    []AltName         `json:"subject_alt_names"`
 	NameConstraints    *NameConstraints  `json:"name_constraints,omitempty"`
 	Policies           []string          `json:"policies,omitempty"`
-	OCSP               []string          `json:"ocsp,omitempty"`       // where its status is asked
-	IssuerURLs         []string          `json:"ca_issuers,omitempty"` // where its issuer's certificate is said to be
-	CRLs               []string          `json:"crl,omitempty"`
-	SubjectKeyID       string            `json:"subject_key_id,omitempty"`
-	AuthorityKeyID     string            `json:"authority_key_id,omitempty"`
-	Extensions         []Extension       `json:"extensions"`
-	Uses               []Use             `json:"uses"`
-	Matchers           []string          `json:"matchers"` // for allow and deny, each one line of YAML
-	Lints              []Finding         `json:"lints"`
+	// QCStatements are those of a qualified certificate; absent without any.
+	QCStatements   *identity.QCStatements `json:"qc_statements,omitempty"`
+	OCSP           []string               `json:"ocsp,omitempty"`       // where its status is asked
+	IssuerURLs     []string               `json:"ca_issuers,omitempty"` // where its issuer's certificate is said to be
+	CRLs           []string               `json:"crl,omitempty"`
+	SubjectKeyID   string                 `json:"subject_key_id,omitempty"`
+	AuthorityKeyID string                 `json:"authority_key_id,omitempty"`
+	Extensions     []Extension            `json:"extensions"`
+	Uses           []Use                  `json:"uses"`
+	Matchers       []string               `json:"matchers"` // for allow and deny, each one line of YAML
+	Lints          []Finding              `json:"lints"`
 }
 
 // Thumbprints are the digests of a certificate in the spellings that others use.
@@ -156,6 +158,9 @@ func (w *web) certificate(at int, aliases []string) Certificate {
 	}
 	for _, policy := range cert.Policies {
 		c.Policies = append(c.Policies, policy.String())
+	}
+	if statements := identity.QCStatementsOf(cert); len(statements.IDs) > 0 || statements.Malformed != "" {
+		c.QCStatements = &statements
 	}
 	c.Uses, c.Thumbprints.Twin = w.uses(at)
 	c.Matchers = matchersOf(&c)

@@ -147,10 +147,10 @@ func formLints() []lint {
 			return fmt.Sprintf("It has %d bytes, and a chain of more than %d is refused with certificate_chain.", len(s.cert.Raw), trust.MaxChainBytes)
 		}},
 		{"old_version", Warning, func(s *subject) string {
-			if s.cert.Version >= 3 {
+			if !s.facts.OldVersion {
 				return ""
 			}
-			return fmt.Sprintf("It has version %d and so no extensions: a trust store takes it for a pin, never for a CA.", s.cert.Version)
+			return fmt.Sprintf("It has version %d and so no extensions: it is refused with certificate_weak unless the trust store says allow_v1: true, and never taken for a CA.", s.cert.Version)
 		}},
 		{"unknown_critical_extension", Error, func(s *subject) string {
 			if len(s.cert.UnhandledCriticalExtensions) == 0 {
@@ -198,9 +198,9 @@ func purposeLints() []lint {
 			case s.facts.ClientAuth:
 				return ""
 			case s.facts.CA:
-				return "Its extended key usages leave out clientAuth: callers below it are refused with certificate_purpose, unless the trust store's purpose is another."
+				return "Its extended key usages leave out clientAuth: callers below it are refused with certificate_purpose, unless the trust store's purpose is any or, where serverAuth is left in, client_auth_or_missing."
 			}
-			return "Its extended key usages leave out clientAuth: as a caller it is refused with certificate_purpose, unless the trust store's purpose is another."
+			return "Its extended key usages leave out clientAuth: as a caller it is refused with certificate_purpose, unless the trust store's purpose is any or, where serverAuth is left in, client_auth_or_missing."
 		}},
 		{"no_server_auth", Info, func(s *subject) string {
 			switch {

@@ -55,7 +55,7 @@ func lintCases(t *testing.T, ca *testpki.Entity) []lintCase {
 		{"rsa_exponent", leaf(testpki.Options{Signer: rsaKey(2)}), decision.OK},
 		{"altered", behind(t, leaf(testpki.Options{})), decision.CertificateMalformed},
 		{"too_large", leaf(extension(false, 50_000, 1, 2, 3)), decision.CertificateChain},
-		{"old_version", leaf(testpki.Options{Version1: true}), decision.OK},
+		{"old_version", leaf(testpki.Options{Version1: true}), decision.CertificateWeak},
 		{"unknown_critical_extension", leaf(extension(true, 1, 1, 2, 3)), decision.CertificateChain},
 		{"negative_or_zero_serial", leaf(testpki.Options{Adjust: func(c *x509.Certificate) { c.SerialNumber = new(big.Int) }}), decision.OK},
 		{"negative_or_zero_serial", changed(func(c *x509.Certificate) { c.SerialNumber = big.NewInt(-5) }), decision.CertificateMalformed},

@@ -30,7 +30,7 @@ func TestMatchersCanBePasted(t *testing.T) {
 	}
 	leaf := ca.Leaf(t, soon(testpki.Options{
 		Hosts:      []string{},
-		RawSubject: rawName(t, value{oidO, asn1.TagUTF8String, "Büro \\ \u202e<Inc>; #"}, value{oidOther, asn1.TagPrintableString, "x"}, value{oidCN, asn1.TagUTF8String, "*"}),
+		RawSubject: rawName(t, value{oidO, asn1.TagUTF8String, "Büro \\ \u202e<Inc>; #"}, value{oidOther, asn1.TagPrintableString, "x"}, value{asn1.ObjectIdentifier{2, 5, 4, 97}, asn1.TagUTF8String, `VAT"\ *`}, value{oidCN, asn1.TagUTF8String, "*"}),
 		Adjust: func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, generalNames(t, names...))
 		},
@@ -43,7 +43,7 @@ func TestMatchersCanBePasted(t *testing.T) {
 		kinds = append(kinds, kind)
 		allow.WriteString("        - " + m + "\n")
 	}
-	if want := []string{"sha256", "spki_sha256", "subject", "{issuer", "san_email", "san_dns", "san_uri", "san_ip"}; !slices.Equal(kinds, want) {
+	if want := []string{"sha256", "spki_sha256", "subject", "{issuer", "organization_identifier", "san_email", "san_dns", "san_uri", "san_ip"}; !slices.Equal(kinds, want) {
 		t.Errorf("matchers %q, want %q", kinds, want)
 	}
 	document := `listeners: [{name: public, address: "127.0.0.1:8080", tls: {credentials: [server], client_auth: optional}}]

@@ -339,6 +339,11 @@ func matchersOf(c *Certificate) []string {
 			matchers = append(matchers, fmt.Sprintf("{issuer: %s, serial: %s}", quoted(issuer), quoted(c.Serial.Hex)))
 		}
 	}
+	if organization, ok := c.Subject.dn.OrganizationIdentifier(); ok {
+		if pattern := strings.NewReplacer(`\`, `\\`, `*`, `\*`).Replace(organization); validGlob(pattern) {
+			matchers = append(matchers, "organization_identifier: "+quoted(pattern))
+		}
+	}
 	kinds := map[string]identity.SANKind{"dns": identity.SANDNS, "uri": identity.SANURI, "email": identity.SANEmail, "ip": identity.SANIP}
 	for _, name := range c.SubjectAltNames {
 		kind, ok := kinds[name.Kind]
@@ -350,6 +355,11 @@ func matchersOf(c *Certificate) []string {
 		}
 	}
 	return matchers
+}
+
+func validGlob(pattern string) bool {
+	_, err := identity.ParseGlob(pattern)
+	return err == nil
 }
 
 // quoted writes a string that JSON and YAML read alike.

@@ -23,7 +23,7 @@ func (r *Report) Write(w io.Writer, title string) error {
 		t.line("", "private key %d of %d", i+1, len(r.Keys))
 		t.pair("key", key.Type)
 		t.pair("spki sha256", key.SPKISHA256)
-		t.pair("belongs to", "certificate "+orNone(numbersText(key.Certificates)))
+		t.pair("belongs to", ownersText(key.Certificates))
 	}
 	if len(r.Problems) > 0 {
 		t.line("", "")
@@ -186,6 +186,7 @@ func (t *text) extensions(c *Certificate) {
 		t.list("names excluded", n.Excluded)
 	}
 	t.list("policies", c.Policies)
+	t.qualified(c.QCStatements)
 	t.list("ocsp", c.OCSP)
 	t.list("ca issuers", c.IssuerURLs)
 	t.list("crl", c.CRLs)
@@ -203,6 +204,45 @@ func (t *text) extensions(c *Certificate) {
 		extensions = append(extensions, fmt.Sprintf("%s, %s", extension, counted(e.Bytes, "byte")))
 	}
 	t.list("extensions", extensions)
+}
+
+func ownersText(certificates []int) string {
+	if len(certificates) == 0 {
+		return "no certificate of the file"
+	}
+	return "certificate " + numbersText(certificates)
+}
+
+// qualified shows the statements of a qualified certificate.
+func (t *text) qualified(q *identity.QCStatements) {
+	switch {
+	case q == nil:
+		return
+	case q.Malformed != "":
+		t.pair("qc statements", "cannot be read, so they say nothing: "+q.Malformed)
+		return
+	}
+	var statements []string
+	for _, oid := range q.IDs {
+		if name := statementNames()[oid]; name != "" {
+			oid += " " + name
+		}
+		statements = append(statements, oid)
+	}
+	t.list("qc statements", statements)
+	if p := q.PSD2; p != nil {
+		t.pair("  PSD2 roles", strings.Join(p.Roles, ", "))
+		t.pair("  PSD2 NCA", p.NCAName+", "+p.NCAID)
+	}
+}
+
+// statementNames are the words of RFC 3739, ETSI EN 319 412-5 and TS 119 495.
+func statementNames() map[string]string {
+	return map[string]string{
+		"1.3.6.1.5.5.7.11.1": "qcSyntaxV1", "1.3.6.1.5.5.7.11.2": "qcSyntaxV2", "0.4.0.1862.1.1": "QcCompliance", "0.4.0.1862.1.2": "QcLimitValue",
+		"0.4.0.1862.1.3": "QcRetentionPeriod", "0.4.0.1862.1.4": "QcSSCD", "0.4.0.1862.1.5": "QcPDS", "0.4.0.1862.1.6": "QcType",
+		"0.4.0.1862.1.7": "QcCClegislation", "0.4.0.19495.2": "PSD2",
+	}
 }
 
 func orNone(text string) string {

@@ -58,9 +58,18 @@ func TestAnAliasIsTheCertificateThatItStandsFor(t *testing.T) {
 		}, p.partner, false, false},
 		{"a certificate that was not read, beside a thumbprint that fits", func(m *config.Matcher) {
 			id := identity.Thumbprint(p.partner.Cert)
-			*m = config.Matcher{Certificate: "gone.pem", SHA256: &id}
+			*m = config.Matcher{Certificate: &config.CertificateRef{File: "gone.pem"}, SHA256: &id}
 		}, p.partner, false, false},
-		{"a certificate that was not read", func(m *config.Matcher) { *m = config.Matcher{Certificate: "gone.pem"} }, p.partner, false, false},
+		{"a file of thumbprints that was not read, beside a thumbprint that fits", func(m *config.Matcher) {
+			id := identity.Thumbprint(p.partner.Cert)
+			*m = config.Matcher{SHA256File: "gone.txt", SHA256: &id}
+		}, p.partner, false, false},
+		{"a file of thumbprints that was not read", func(m *config.Matcher) { *m = config.Matcher{SHA256File: "gone.txt"} }, p.partner, false, false},
+		{"a policy that was not read, beside a thumbprint that fits", func(m *config.Matcher) {
+			id := identity.Thumbprint(p.partner.Cert)
+			*m = config.Matcher{PolicyOID: "1.2", SHA256: &id}
+		}, p.partner, false, false},
+		{"a certificate that was not read", func(m *config.Matcher) { *m = config.Matcher{Certificate: &config.CertificateRef{File: "gone.pem"}} }, p.partner, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -101,13 +110,13 @@ func TestAnAPIOfAnotherListenerWidensNoTrust(t *testing.T) {
 	rules := p.rules(t, replaced(t, text, "  - {name: plain, address: 127.0.0.1:8080}\n",
 		"  - {name: plain, address: 127.0.0.1:8080}\n  - {name: other, address: 127.0.0.1:8444, tls: {credentials: [server], client_auth: required, trust: [partners]}}\n"))
 	for name, wants := range map[string][2]bool{"public": {true, false}, "other": {true, true}} {
-		profile := listener(t, rules, name).Profiles()[0]
+		ask := listener(t, rules, name).AskFor("localhost")
 		for i, who := range []*testpki.Entity{p.partner, p.outsider} {
-			if err := profile.VerifyHandshake(who.Chain(), now()); (err == nil) != wants[i] {
+			if err := ask.VerifyHandshake(who.Chain(), now()); (err == nil) != wants[i] {
 				t.Errorf("the handshake of %s: %v", name, err)
 			}
 		}
-		if got, want := len(profile.Announce()), map[string]int{"public": 2, "other": 3}[name]; got != want {
+		if got, want := len(ask.Announce()), map[string]int{"public": 2, "other": 3}[name]; got != want {
 			t.Errorf("%s announces %d issuers, want %d", name, got, want)
 		}
 	}

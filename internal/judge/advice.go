@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/identity"
 	"sallyport/internal/trust"
 )
 
@@ -32,7 +33,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificatePurpose:
 		w.advisePurpose()
 	case decision.CertificateWeak:
-		w.change("Have %q issued anew with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, and signed with SHA-256 or better.", w.broken.Subject)
+		w.change("Have %q issued anew as an X.509 certificate of version 3, with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519 (more where min_key_size of the trust store asks for it), and signed with SHA-256 or better.", w.broken.Subject)
 	case decision.CertificateChain:
 		w.adviseChain()
 	case decision.CertificateNotAllowed:
@@ -55,10 +56,12 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 		w.change("The client has to send the request otherwise; the detail says what is wrong with it.")
 	case decision.RequestTooLarge:
 		w.change("The client has to ask for a shorter URL, or raise max_target_size in the limits of the listener %q; it can be as large as max_header_size.", w.out.Listener)
+	case decision.TLSRequired:
+		w.change("The caller has to use https: the listener %q speaks no TLS, and a step of the policy wants it.", w.out.Listener)
 	case decision.UpstreamUnavailable:
 		w.change("Repair the upstream that the detail names.")
 	case decision.OK, decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch,
-		decision.UserDisabled, decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous, decision.TLSRequired,
+		decision.UserDisabled, decision.HeaderSourceUntrusted, decision.HeaderMalformed, decision.HeaderAmbiguous,
 		decision.CredentialMissing, decision.CredentialInvalid, decision.TokenBindingMismatch, decision.RateLimited, decision.QuotaExceeded,
 		decision.PolicyDenied, decision.RequestTimeout, decision.Overloaded, decision.InternalError:
 		// Nothing that judging decides about today.
@@ -124,6 +127,12 @@ func storesOf(set *trust.Set) string {
 func (w *witness) advisePurpose() {
 	leaf := w.request.Evidence.Leaf()
 	if leaf != nil && leaf.IsCA && w.brokeAtTheLeaf() {
+		for _, c := range w.request.Evidence.Presented() {
+			if !c.IsCA {
+				w.change("What the caller presents begins with a CA: its own certificate has to come first, which may be %q.", identity.SubjectText(c))
+				return
+			}
+		}
 		w.change("The caller has to present a certificate of its own and not that of a CA. If this very certificate is the caller's, make it an anchor with pin: true.")
 		return
 	}
@@ -131,7 +140,7 @@ func (w *witness) advisePurpose() {
 		w.change("Have %q issued anew with the key usage digitalSignature.", w.broken.Subject)
 		return
 	}
-	w.change("Have %q issued anew with the extended key usage clientAuth, or without any extended key usage.", w.broken.Subject)
+	w.change("Have %q issued anew with the extended key usage clientAuth. Where its CA, such as a public one, issues for servers only, set purpose: client_auth_or_missing on the trust store, with until: for the day by which the caller has another.", w.broken.Subject)
 }
 
 // brokeAtTheLeaf reports whether the caller's own certificate broke the path.
@@ -164,8 +173,13 @@ func (w *witness) adviseUntrusted(o *Outcome) {
 func (w *witness) adviseDenied(o *Outcome) {
 	at := ""
 	if deny := o.Binding.deny; w.caller != nil {
-		if i := deny.find(w.caller); i >= 0 {
+		if i := deny.find(w.caller, w.scope(o)); i >= 0 {
 			at = inBrackets(place(deny.at[i]))
+			file := deny.entries[i].SHA256File
+			if line, ok := deny.lineOf(deny.entries[i].Parsed.SHA256File, w.caller); ok {
+				w.change("Somebody denied this certificate on purpose. If that is over, remove line %d of %q, or the entry from deny%s.", line, file, at)
+				return
+			}
 		}
 	}
 	w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", at)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sallyport/internal/config"
 	"sallyport/internal/decision"
 	"sallyport/internal/identity"
 	"sallyport/internal/judge"
@@ -53,17 +52,17 @@ func (a *asked) live(t *testing.T, rules *judge.Rules) (o judge.Outcome, handsha
 	if a.host != "" {
 		v.Authority = a.host
 	}
-	profile := v.Listener.ProfileFor(serverName)
+	ask := v.Listener.AskFor(serverName)
 	presented := a.who
-	if !profile.Asks() || a.unsent {
+	if !ask.Asks() || a.unsent {
 		presented = nil
 	}
-	v.Evidence = judge.NewEvidence(presented, profile.Asks())
-	if profile.ClientAuth == config.ClientAuthRequired {
+	v.Evidence = judge.NewEvidence(presented, ask.Asks())
+	if ask.Insists() {
 		if presented == nil {
-			return judge.Refused(decision.Decision{Reason: decision.CertificateMissing, Detail: judge.NothingPresented}, false), true
+			return judge.Refused(decision.Decision{Reason: decision.CertificateMissing, Detail: ask.NothingPresented()}, false), true
 		}
-		if err := profile.VerifyHandshake(presented, now()); err != nil {
+		if err := ask.VerifyHandshake(presented, now()); err != nil {
 			refused, _ := errors.AsType[*trust.Error](err)
 			return judge.Refused(decision.Decision{Reason: refused.Reason, Detail: refused.Detail}, false), true
 		}

@@ -1,12 +1,11 @@
 package judge
 
 import (
-	"crypto/x509"
+	"cmp"
 	"encoding/json"
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
-	"sallyport/internal/identity"
 )
 
 // Answer is what a refused caller gets.
@@ -15,6 +14,8 @@ type Answer struct {
 	Status int
 	// ContentType is the media type of Body.
 	ContentType string
+	// Challenge is the field WWW-Authenticate (RFC 9110, section 11.6.1); empty for none.
+	Challenge string
 	// Body is whole.
 	Body []byte
 }
@@ -40,8 +41,8 @@ func (o *Outcome) Answer(status int, requestID string, presented *Evidence) Answ
 	if o.Binding != nil {
 		errors = o.Binding.errors
 	}
-	if errors.Style == config.StyleTyk && aboutCertificate(reason) {
-		return tykAnswer(reason, presented.Leaf())
+	if errors.Style != "" && aboutCertificate(reason) {
+		return vendorAnswer(errors, reason, presented.Leaf())
 	}
 	p := problem{
 		Type: "urn:sallyport:" + reason.String(), Title: reason.Title(), Status: status, Detail: reason.Detail(),
@@ -50,17 +51,8 @@ func (o *Outcome) Answer(status int, requestID string, presented *Evidence) Answ
 	if status == 504 {
 		p.Title = "Gateway timeout"
 	}
-	custom := errors.Refused
-	if reason == decision.CertificateMissing {
-		custom = errors.Missing
-	}
-	if custom != nil && aboutCertificate(reason) {
-		if custom.Status != 0 {
-			p.Status = custom.Status
-		}
-		if custom.Detail != "" {
-			p.Detail = custom.Detail
-		}
+	if custom := customAnswer(errors, reason); aboutCertificate(reason) {
+		p.Status, p.Detail = cmp.Or(custom.Status, p.Status), cmp.Or(custom.Detail, p.Detail)
 	}
 	if errors.HideReason {
 		p.Type, p.Reason = "about:blank", ""
@@ -77,14 +69,14 @@ func aboutCertificate(r decision.Reason) bool {
 	return r >= decision.CertificateMissing && r <= decision.CertificateDenied
 }
 
-// tykAnswer is what Tyk answers at the HTTP level, byte for byte. leaf is nil when nothing was presented.
-func tykAnswer(reason decision.Reason, leaf *x509.Certificate) Answer {
-	message := "Client TLS certificate is required"
-	switch {
-	case reason == decision.CertificateExpired:
-		message = "Certificate has expired"
-	case reason != decision.CertificateMissing && leaf != nil:
-		message = "Certificate with SHA256 " + identity.Thumbprint(leaf).String() + " not allowed"
+// customAnswer is what the document says of the answer to a reason about the certificate; zero where it says nothing.
+func customAnswer(errors config.Errors, r decision.Reason) config.ErrorAnswer {
+	custom := errors.Refused
+	if r == decision.CertificateMissing {
+		custom = errors.Missing
 	}
-	return Answer{Status: 403, ContentType: "application/json", Body: []byte("{\n    \"error\": \"" + message + "\"\n}")}
+	if custom == nil {
+		return config.ErrorAnswer{}
+	}
+	return *custom
 }

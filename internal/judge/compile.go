@@ -3,6 +3,7 @@ package judge
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // APIs of one that cannot refuse. The error is a config.ErrorList. Compile changes nothing but stores, of which it asks
 // sets; nobody may ask them for more afterwards.
 func Compile(doc *config.Document, stores *Stores, usable func(upstream string) bool) (*Rules, error) {
-	c := &compiler{doc: doc, stores: stores, out: &Rules{byName: map[string]*Listener{}}}
+	c := &compiler{doc: doc, stores: stores, out: &Rules{byName: map[string]*Listener{}}, headers: map[string]struct{}{}}
 	for i := range doc.Listeners {
 		l := &doc.Listeners[i]
 		compiled := &Listener{Name: l.Name, Address: l.Address, Index: i, TLS: l.TLS != nil, maxTarget: l.Bounds().MaxTargetSize}
@@ -25,6 +26,7 @@ func Compile(doc *config.Document, stores *Stores, usable func(upstream string) 
 		c.out.byName[l.Name] = compiled
 	}
 	c.compileAPIs(usable)
+	c.out.headers = slices.Sorted(maps.Keys(c.headers))
 	for i := range doc.Listeners {
 		c.compileTLS(&doc.Listeners[i], c.out.listeners[i])
 	}
@@ -43,6 +45,8 @@ type compiler struct {
 	stores *Stores
 	out    *Rules
 	errs   config.ErrorList
+
+	headers map[string]struct{} // that expressions ask for
 }
 
 // fail records what keeps the document from running, at a field of it.
@@ -56,11 +60,12 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 		a := &c.doc.APIs[i]
 		compiled := &API{
 			Index: i, name: a.Name, version: a.Version, series: a.Name, methods: a.Methods, broken: passes,
-			bindings: make([]*Binding, len(c.doc.Listeners)), where: c.where(a), hosts: a.HostPatterns, path: a.Prefix,
+			bindings: make([]*Binding, len(c.doc.Listeners)), where: c.where(a), hosts: a.HostPatterns, path: a.Prefix, steps: c.compileSteps(a.Policy),
 		}
 		if a.Version != "" {
 			compiled.series += "@" + a.Version
 		}
+		compiled.root, _ = route.ParsePath(a.Prefix.String()) // a prefix is one in normal form
 		for _, ch := range a.AllowInPath {
 			compiled.special |= characterOf(ch)
 		}
@@ -124,10 +129,14 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 		deny:        newMatchList(c.doc, rules.Deny, true),
 		ownTrust:    rules.Trust != nil,
 		ownAllow:    a.ClientCertificate != nil && a.ClientCertificate.Allow != nil,
+		auto:        rules.Enforce == config.EnforceAuto && rules.Source == config.SourceTLS,
+		stores:      rules.Trust,
 	}
 	if rules.Errors != nil {
 		b.errors = *rules.Errors
 	}
+	allow, deny := c.sees(b.allow), c.sees(b.deny) // both are to be asked
+	b.sees = allow || deny
 	set, missing := c.stores.Set(trust.ClientAuth, rules.Trust)
 	b.trust = set
 	if missing != "" && out.broken.Allowed() {
@@ -137,17 +146,39 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 	return b
 }
 
+// sees reports whether a list has an expression, and notes the header fields that it asks for.
+func (c *compiler) sees(l *matchList) bool {
+	if l == nil {
+		return false
+	}
+	found := false
+	for i := range l.entries {
+		if e := l.entries[i].Parsed.Expression; e != nil {
+			found = true
+			for _, name := range e.Headers() {
+				c.headers[name] = struct{}{}
+			}
+		}
+	}
+	return found
+}
+
 // compileTLS makes the TLS profiles of a listener. It runs after the APIs are bound, because what a handshake accepts is
 // the union of what they trust.
 func (c *compiler) compileTLS(l *config.Listener, out *Listener) {
 	if l.TLS == nil {
 		return
 	}
-	base := config.TLSProfile{ClientAuth: l.TLS.ClientAuth, Trust: l.TLS.Trust, MinVersion: l.TLS.MinVersion}
+	base := config.TLSProfile{
+		ClientAuth: l.TLS.ClientAuth, Trust: l.TLS.Trust, MinVersion: l.TLS.MinVersion,
+		AnnounceAuthorities: l.TLS.AnnounceAuthorities, SessionTickets: l.TLS.SessionTickets,
+	}
 	profiles := []config.TLSProfile{base}
 	for _, p := range l.TLS.Profiles {
 		p.ClientAuth = cmp.Or(p.ClientAuth, base.ClientAuth)
 		p.MinVersion = cmp.Or(p.MinVersion, base.MinVersion)
+		p.AnnounceAuthorities = cmp.Or(p.AnnounceAuthorities, base.AnnounceAuthorities)
+		p.SessionTickets = cmp.Or(p.SessionTickets, base.SessionTickets)
 		if p.Trust == nil {
 			p.Trust = base.Trust
 		}
@@ -170,6 +201,9 @@ func (c *compiler) compileTLS(l *config.Listener, out *Listener) {
 		out.profiles = append(out.profiles, c.profile(out, profiles, i, owner))
 	}
 	out.owner = owner
+	if err := c.compileAsks(out, profiles); err != nil {
+		c.fail(&l.TLS.Profiles, "listener %q: server names: %v", l.Name, err)
+	}
 }
 
 // profile compiles the i-th of a listener's profiles; the first is its default. owner says which profile a host has.
@@ -182,6 +216,7 @@ func (c *compiler) profile(l *Listener, profiles []config.TLSProfile, i int, own
 	slices.Sort(names)
 	out := &Profile{
 		Key: strings.Join(names, ","), Index: i, ClientAuth: cmp.Or(p.ClientAuth, config.ClientAuthNone), MinVersion: minVersion(p.MinVersion),
+		NoTickets: p.SessionTickets != nil && !*p.SessionTickets, quiet: p.AnnounceAuthorities != nil && !*p.AnnounceAuthorities,
 		gates: map[*trust.Set]*trust.Set{},
 	}
 	out.fallback, _ = c.stores.Set(trust.ClientAuth, c.stores.usable(p.Trust))
@@ -192,7 +227,7 @@ func (c *compiler) profile(l *Listener, profiles []config.TLSProfile, i int, own
 		if c.out.apis[a].bindings[l.Index] == nil || !reaches(p, i, c.doc.APIs[a].HostPatterns, owner) {
 			continue
 		}
-		if names := c.doc.Rules(&c.doc.Listeners[l.Index], &c.doc.APIs[a]).Trust; names != nil {
+		if names := c.out.apis[a].bindings[l.Index].stores; names != nil {
 			accepted, own = append(accepted, names...), append(own, names)
 		}
 	}

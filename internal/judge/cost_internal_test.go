@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/testpki"
 )
 
@@ -115,7 +118,7 @@ func BenchmarkJudge(b *testing.B) {
 	p := s.request.Listener.profiles[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if j := o.Binding.judge(p, s.evidence, s.request.Now, nil); !j.Allowed() {
+		if j := o.Binding.judge(p, &s.request, &o, nil); !j.Allowed() {
 			b.Fatal(j.Decision)
 		}
 	}
@@ -129,7 +132,8 @@ func BenchmarkJudgeNewConnection(b *testing.B) {
 	certs := s.evidence.chain.Certificates()
 	b.ReportAllocs()
 	for b.Loop() {
-		if j := o.Binding.judge(p, NewEvidence(certs, true), s.request.Now, nil); !j.Allowed() {
+		s.request.Evidence = NewEvidence(certs, true)
+		if j := o.Binding.judge(p, &s.request, &o, nil); !j.Allowed() {
 			b.Fatal(j.Decision)
 		}
 	}
@@ -162,5 +166,54 @@ func BenchmarkRefuseNotAllowed(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// newExpressedSite is newCostSite with an expression in both lists.
+func newExpressedSite(tb testing.TB) *costSite {
+	tb.Helper()
+	s := newCostSite(tb, 10)
+	compiler, err := expression.NewCompiler(expression.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	entry := func(source string) []*config.Matcher {
+		compiled, err := compiler.Compile(source)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return []*config.Matcher{{Expression: source, Parsed: config.MatcherPatterns{Expression: compiled}}}
+	}
+	b := s.rules.apis[9].bindings[0]
+	b.allow = newMatchList(&config.Document{}, entry(`certificate.common_name.startsWith('part') && certificate.key_bits >= 256 && request.tls`), false)
+	b.deny = newMatchList(&config.Document{}, entry(`certificate.common_name in ['villain', 'rogue']`), true)
+	b.sees = true
+	return s
+}
+
+func TestAnExpressionAllocatesNothingOnceWarm(t *testing.T) { // not parallel: AllocsPerRun counts the process's
+	s := newExpressedSite(t)
+	if o := s.rules.Decide(&s.request, nil); !o.Allowed() {
+		t.Fatal(o.Decision)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		s.request.Now = time.Now()
+		s.rules.Decide(&s.request, nil)
+	}); n != 0 {
+		t.Errorf("a decision with two expressions allocates %v times", n)
+	}
+	if diff := cmp.Diff(expression.Scope{}, s.request.scope); diff != "" {
+		t.Errorf("the request is kept alive: %s", diff)
+	}
+}
+
+func BenchmarkDecideWithExpressions(b *testing.B) {
+	s := newExpressedSite(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.request.Now = time.Now()
+		if o := s.rules.Decide(&s.request, nil); !o.Allowed() {
+			b.Fatal(o.Decision)
+		}
 	}
 }

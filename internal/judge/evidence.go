@@ -90,6 +90,8 @@ type Standing struct {
 	set     *trust.Set
 	verdict *trust.Verdict
 
+	facts *facts // nil where nobody keeps them
+
 	// ClientCert and ClientCertChain are the values of the fields of RFC 9440, empty unless the verdict is OK.
 	ClientCert, ClientCertChain string
 }
@@ -115,6 +117,7 @@ func (e *Evidence) judgeAnew(old *memo, set *trust.Set, now time.Time) Standing 
 	s := Standing{set: set, verdict: set.Verify(e.chain, now)}
 	if s.verdict.Reason.Allowed() {
 		e.hold(set)
+		s.facts = &facts{}
 		path := s.verdict.Path
 		s.ClientCert = certheader.ClientCert(path[0])
 		if len(path) > 2 { // the leaf is told apart, the anchor is the backend's to know

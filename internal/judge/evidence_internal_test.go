@@ -98,14 +98,19 @@ func TestToExplainLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	s := newCostSite(t, 1)
 	s.rules.listeners[0].profiles[0].ClientAuth = config.ClientAuthRequired
-	for _, handshake := range []bool{false, true} {
-		s.request.Evidence = NewEvidence(s.evidence.Presented(), true)
-		e, err := s.rules.ExplainPast(&Past{Request: s.request, Listener: "public", Handshake: handshake})
-		if err != nil || e.Reason != decision.OK {
+	for _, c := range []struct {
+		target    string
+		handshake bool
+		want      decision.Reason
+	}{{s.request.Target, false, decision.OK}, {s.request.Target, true, decision.OK}, {"/nowhere/", false, decision.NoRoute}} {
+		request := s.request
+		request.Target, request.Evidence = c.target, NewEvidence(s.evidence.Presented(), true)
+		e, err := s.rules.ExplainPast(&Past{Request: request, Listener: "public", Handshake: c.handshake})
+		if err != nil || e.Reason != c.want {
 			t.Fatalf("%+v, %v", e, err)
 		}
-		if s.request.Evidence.memo.Load() != nil || s.request.Evidence.held != nil {
-			t.Errorf("the evidence remembers that somebody asked about it, in the handshake: %v", handshake)
+		if request.Evidence.memo.Load() != nil || request.Evidence.held != nil {
+			t.Errorf("the evidence remembers that somebody asked about it: %+v", c)
 		}
 	}
 }
@@ -117,12 +122,11 @@ func TestWhatOnlyMistakesCouldAskForRefuses(t *testing.T) {
 		"no list": nil, "an empty list": {}, "an entry that says nothing": {entries: []config.Matcher{zero}, rest: []int{0}},
 		"a thumbprint": {entries: []config.Matcher{zero}, sha256: map[identity.SHA256]int{{}: 0}},
 	} {
-		if i := l.find(nil); i != -1 {
+		if i := l.find(nil, nil); i != -1 {
 			t.Errorf("%s: nobody is entry %d", name, i)
 		}
 	}
-	l := &matchList{commonName: map[string]int{"": 0}, entries: []config.Matcher{zero}}
-	if i := l.lookUpCommonName("a\x00b"); i != -1 {
+	if i := lookUp(map[string]int{"": 0}, "a\x00b"); i != -1 {
 		t.Errorf("a name that cannot be prepared is entry %d", i)
 	}
 	if w := (&witness{out: &Explanation{}}); w.brokeAtTheLeaf() {

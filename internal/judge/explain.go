@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/route"
 	"sallyport/internal/trust"
@@ -26,6 +27,10 @@ type Explanation struct {
 	Status int `json:"status,omitempty"`
 	// Handshake says that the refusal would happen in the handshake.
 	Handshake bool `json:"handshake_refused"`
+	// Alert is what the client sees of such a refusal: the name of the TLS alert, "" for none.
+	Alert string `json:"alert,omitempty"`
+	// Insists says that the handshake ends without an acceptable certificate.
+	Insists bool `json:"handshake_insists,omitempty"`
 	// WouldBe is why the request would be refused without observe_only; nil for no reason.
 	WouldBe *decision.Reason `json:"would_be,omitempty"`
 	// Listener is its name.
@@ -101,7 +106,7 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At}
+	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At, Fields: r.fieldsOf(&q)}
 	if v.Method == "" {
 		v.Method = "GET"
 	}
@@ -120,16 +125,16 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	}
 	var named decision.Decision
 	if v.ServerName, named = serverName(target.Hostname()); !named.Allowed() {
-		w.out.Handshake = true // a name that is no host name gets no TLS profile
+		w.out.Handshake, w.out.Alert = true, "internal_error" // a name that is no host name gets no TLS profile
 		w.trace.Add("server name", decision.Fail, named.Detail)
 		return w.conclude(named, nil), nil
 	}
 	v.TLSVersion = tls.VersionTLS13
-	if p := l.ProfileFor(v.ServerName); p.Asks() {
-		sent := w.sent(q.Presented, p)
+	if a := l.AskFor(v.ServerName); a.Asks() {
+		sent := w.sent(q.Presented, a)
 		if len(sent) > 0 {
 			if b := broken(sent); b != nil {
-				return w.breaksOff(b), nil
+				return w.breaksOff(b, a), nil
 			}
 		}
 		v.Evidence = NewEvidence(sent, true)
@@ -173,8 +178,8 @@ func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
 	w := &witness{rules: r, request: &v, trace: &decision.Trace{}, out: &Explanation{Listener: l.Name}}
 	switch {
 	case p.Handshake && l.TLS:
-		w.profile(l.ProfileFor(v.ServerName))
-		return w.handshake(l.ProfileFor(v.ServerName)), nil
+		w.asked(l.AskFor(v.ServerName))
+		return w.handshake(l.AskFor(v.ServerName)), nil
 	case p.Handshake:
 		return nil, fmt.Errorf("the listener %q speaks TLS no longer", p.Listener)
 	case v.OverTLS && l.TLS:
@@ -185,12 +190,13 @@ func (r *Rules) ExplainPast(p *Past) (*Explanation, error) {
 
 // witness watches one decision.
 type witness struct {
-	rules   *Rules
-	request *Request
-	caller  *identity.Identity // of the leaf, where the trust in effect accepted it
-	trace   *decision.Trace
-	out     *Explanation
-	broken  Certificate // what out.Broken points to; zero for none
+	rules    *Rules
+	request  *Request
+	caller   *identity.Identity // of the leaf, where the trust in effect accepted it
+	standing Standing
+	trace    *decision.Trace
+	out      *Explanation
+	broken   Certificate // what out.Broken points to; zero for none
 
 	brokenOff *brokenOff          // why TLS breaks the handshake off; nil where it does not
 	flaw      trust.Flaw          // of the path
@@ -199,12 +205,11 @@ type witness struct {
 
 // overTLS decides about a request over TLS; pretend says that its handshake was not, and would have to be passed.
 func (w *witness) overTLS(pretend bool) *Explanation {
-	p := w.request.Listener.ProfileFor(w.request.ServerName)
-	w.profile(p)
+	a := w.request.Listener.AskFor(w.request.ServerName)
+	w.asked(a)
 	if pretend {
-		if j := p.admits(w.request.Evidence, w.request.Now, w.trace); !j.Allowed() {
-			w.out.Handshake = true
-			return w.conclude(j.Decision, nil)
+		if j := a.admits(w.request.Evidence, w.request.Now, w.trace); !j.Allowed() {
+			return w.refusedInHandshake(j.Decision)
 		}
 		return w.read()
 	}
@@ -233,30 +238,95 @@ func TargetTooLong(most int) decision.Decision {
 	return decision.Decision{Reason: decision.RequestTooLarge, Detail: fmt.Sprintf("the request target is longer than max_target_size: %d bytes", most)}
 }
 
-// profile says which handshake it is about, and what was presented in it.
-func (w *witness) profile(p *Profile) {
-	w.out.ServerName, w.out.Profile = w.request.ServerName, p.Key
-	if p.Key == "" {
-		w.out.Profile = "default"
-	}
-	w.trace.Addf("tls profile", decision.Info, "%s, client_auth %s", w.out.Profile, p.ClientAuth)
+// asked says which handshake it is about, what it asked for, and what was presented in it.
+func (w *witness) asked(a *Ask) {
+	w.names(a)
+	w.trace.Addf("tls profile", decision.Info, "%s, client_auth %s", w.out.Profile, a.Profile.ClientAuth)
 	if e := w.request.Evidence; e.presented() {
 		w.trace.Addf("evidence", decision.Info, "a TLS certificate, %d in its chain", len(e.chain.Certificates()))
-	} else {
-		w.trace.Add("evidence", decision.Info, "no certificate")
+		return
+	}
+	if a.Asks() {
+		w.announced(a)
+	}
+	w.trace.Add("evidence", decision.Info, "no certificate")
+}
+
+// names says by its names which handshake it is about.
+func (w *witness) names(a *Ask) {
+	w.out.ServerName, w.out.Profile, w.out.Insists = w.request.ServerName, a.Profile.Key, a.Insists()
+	if a.Profile.Key == "" {
+		w.out.Profile = "default"
+	}
+}
+
+// announced says which certificates the handshake asked for, to whoever wonders why a client presented none.
+func (w *witness) announced(a *Ask) {
+	switch names := a.Announce(); {
+	case len(names) > 0:
+		w.trace.Addf("authorities", decision.Info, "announced: %d; many clients present only a certificate of one of these", len(names))
+	default:
+		w.trace.Addf("authorities", decision.Info, "announced: none; %s", a.silence)
 	}
 }
 
 // handshake decides about a handshake alone.
-func (w *witness) handshake(p *Profile) *Explanation {
-	j := p.admits(w.request.Evidence, w.request.Now, w.trace)
-	w.out.Handshake = !j.Allowed()
+func (w *witness) handshake(a *Ask) *Explanation {
+	j := a.admits(w.request.Evidence, w.request.Now, w.trace)
+	if !j.Allowed() {
+		return w.refusedInHandshake(j.Decision)
+	}
 	return w.conclude(j.Decision, nil)
 }
 
+// refusedInHandshake says what the client sees of a refusal that is no HTTP answer.
+func (w *witness) refusedInHandshake(d decision.Decision) *Explanation {
+	w.out.Handshake = true
+	w.out.Alert = alertFor(d.Reason, w.request.TLSVersion)
+	return w.conclude(d, nil)
+}
+
+// alertFor is the TLS alert that a client sees when a handshake is refused (RFC 8446, section 6.2; RFC 5246, section 7.2.2).
+// crypto/tls says the same about every certificate that is refused.
+func alertFor(reason decision.Reason, version uint16) string {
+	switch {
+	case reason != decision.CertificateMissing:
+		return badCertificate
+	case version == tls.VersionTLS12:
+		return "handshake_failure"
+	}
+	return "certificate_required"
+}
+
+// badCertificate is the alert for certificates that are refused.
+const badCertificate = "bad_certificate"
+
 func (w *witness) decide() *Explanation {
 	o := w.rules.Decide(w.request, w.trace)
+	w.enforced(&o)
 	return w.conclude(o.Decision, &o)
+}
+
+// enforced says why an API that says enforce: auto is not held in the handshake.
+func (w *witness) enforced(o *Outcome) {
+	b := o.Binding
+	a := w.request.Listener.AskFor(w.request.ServerName)
+	if b == nil || !b.auto || !w.request.OverTLS || a == nil || a.Insists() {
+		return
+	}
+	why := "the client names no server"
+	switch name := w.request.ServerName; {
+	case !a.Asks():
+		why = "client_auth is none"
+	case name != "":
+		why = "no trust store is in effect"
+		if api := w.rules.unwilling(w.request.Listener, name); api != nil {
+			why = "the API " + quote(api.Label()) + " under that name does not require one in the handshake"
+		} else if a.union != nil {
+			why = "too many APIs of less specific hosts do not require one, though none of them can be reached under that name"
+		}
+	}
+	w.trace.Add("enforce", decision.Info, "auto, but the handshake does not insist: "+why)
 }
 
 // conclude fills in what is known in the end. o is nil when no request came to be decided about.
@@ -310,10 +380,15 @@ func (w *witness) validated(o *Outcome) {
 		}
 		return
 	}
-	w.out.Path, w.caller = certificatesOf(verdict.Path), verdict.Identity
-	if b != nil && b.allow != nil && b.allow.find(verdict.Identity) < 0 {
-		w.out.Nearest = b.allow.nearest(verdict.Identity, nearestExplain, mostMisses)
+	w.out.Path, w.caller, w.standing = certificatesOf(verdict.Path), verdict.Identity, Standing{set: set, verdict: verdict}
+	if b != nil && b.allow != nil && b.allow.find(verdict.Identity, w.scope(o)) < 0 {
+		w.out.Nearest = b.allow.nearest(verdict.Identity, w.scope(o), nearestExplain, mostMisses)
 	}
+}
+
+// scope is what the expressions of the API's lists saw; nil where they have none.
+func (w *witness) scope(o *Outcome) *expression.Scope {
+	return o.Binding.scope(w.request, o, &w.standing)
 }
 
 // trustInEffect is the trust that judged: the API's, or that of the TLS profile where it refused before, or the
@@ -333,6 +408,9 @@ func (w *witness) trustInEffect(o *Outcome) (*trust.Set, *Binding) {
 			}
 		}
 		return o.Binding.trustIn(p), o.Binding
+	}
+	if o == nil && w.out.Insists {
+		return w.request.Listener.AskFor(w.request.ServerName).accepts, nil
 	}
 	if p.insists() {
 		return p.handshake, nil

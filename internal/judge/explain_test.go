@@ -105,6 +105,10 @@ func TestAnExplanationNamesTheCertificateThatBrokeThePath(t *testing.T) {
 			"an anchor calls", "CN=Partner CA", p.ca.Chain(), decision.CertificatePurpose,
 			[]string{"a certificate of its own", "pin: true", "not clientAuth"},
 		},
+		{
+			"a CA stands before the caller's certificate", "CN=Partner CA", append(p.ca.Chain(), p.outsider.Cert), decision.CertificatePurpose,
+			[]string{"begins with a CA", `may be "CN=`, "not pin: true"},
+		},
 		{"nothing broke", "", p.partner.Chain(), decision.OK, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

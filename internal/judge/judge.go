@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/trust"
 )
@@ -15,11 +16,18 @@ type Judgement struct {
 	decision.Decision
 	// Caller is who calls when a certificate was validated and accepted; the zero value is an anonymous caller.
 	Caller Standing
+	// ignored is what was wrong with the evidence of a caller who is anonymous all the same; its reason is OK for nothing, and
+	// ignoredFell is what Fell would have been.
+	ignored     decision.Decision
+	ignoredFell bool
 	// Fell says that trust which had accepted the evidence on this connection refuses it now.
 	Fell bool
 }
 
-var anonymous = Judgement{Decision: passes}
+var anonymous = Judgement{Decision: passes, ignored: passes}
+
+// ignoring is the judgement about a caller who is anonymous because what he presented does not count.
+func ignoring(why decision.Decision) Judgement { return Judgement{Decision: passes, ignored: why} }
 
 func refuse(reason decision.Reason, detail string) Judgement {
 	return Judgement{Decision: decision.Decision{Reason: reason, Detail: detail}}
@@ -27,7 +35,8 @@ func refuse(reason decision.Reason, detail string) Judgement {
 
 // judge decides whether the evidence of a connection may call the API of the binding now. The caller is anonymous
 // unless the leaf's path was validated by the trust in effect and the lists accept it.
-func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Trace) Judgement {
+func (b *Binding) judge(p *Profile, v *Request, o *Outcome, t *decision.Trace) Judgement {
+	ev, now := v.Evidence, v.Now
 	if t.Enabled() {
 		t.Addf("mode", decision.Info, "%s, on_invalid %s", b.mode, b.onInvalid)
 	}
@@ -42,7 +51,7 @@ func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Tra
 	set := b.trustIn(p)
 	if set == nil && b.mode == config.ModeNone {
 		t.Add("trust", decision.Info, "no trust is in effect: the certificate is not looked at")
-		return anonymous
+		return ignoring(decision.Decision{Reason: decision.TrustUnavailable, Detail: "no trust store is in effect"})
 	}
 	var s Standing
 	if t.Enabled() {
@@ -52,10 +61,12 @@ func (b *Binding) judge(p *Profile, ev *Evidence, now time.Time, t *decision.Tra
 	}
 	if !s.verdict.Reason.Allowed() {
 		j := b.invalid(s.verdict, t)
-		j.Fell = ev.fell(set, j.Reason)
+		j.Fell, j.ignoredFell = ev.fell(set, j.Reason), ev.fell(set, j.ignored.Reason)
 		return j
 	}
-	return b.lists(s, t)
+	j := b.lists(s, b.scope(v, o, &s), t)
+	v.scope = expression.Scope{} // nobody keeps the request's texts alive by it
+	return j
 }
 
 // trustIn is the trust in effect below a TLS profile; nil trusts nothing. p is nil without TLS.
@@ -71,10 +82,10 @@ func (b *Binding) invalid(v *trust.Verdict, t *decision.Trace) Judgement {
 	switch {
 	case b.mode == config.ModeNone:
 		t.Add("mode", decision.Pass, "no certificate is demanded: the caller is anonymous")
-		return anonymous
+		return ignoring(decision.Decision{Reason: v.Reason, Detail: v.Detail})
 	case b.mode == config.ModeOptional && b.onInvalid == config.OnInvalidIgnore && ignorable(v.Reason):
 		t.Add("on_invalid", decision.Pass, "the invalid certificate counts as nothing: the caller is anonymous")
-		return anonymous
+		return ignoring(decision.Decision{Reason: v.Reason, Detail: v.Detail})
 	default:
 		return refuse(v.Reason, v.Detail)
 	}
@@ -94,31 +105,33 @@ func ignorable(r decision.Reason) bool {
 
 // lists applies deny and allow to a validated certificate. Deny wins; where no certificate is demanded a certificate
 // that the lists refuse makes the caller anonymous, as if it had presented nothing.
-func (b *Binding) lists(s Standing, t *decision.Trace) Judgement {
+func (b *Binding) lists(s Standing, x *expression.Scope, t *decision.Trace) Judgement {
 	id := s.verdict.Identity
-	if i := b.deny.find(id); i >= 0 {
-		return b.unlisted(decision.CertificateDenied, "deny", "the entry "+b.deny.describe(i)+" matches", t)
+	b.deny.trace("deny", x, t)
+	if i := b.deny.find(id, x); i >= 0 {
+		return b.unlisted(decision.CertificateDenied, "deny", "the entry "+b.deny.matched(i, id)+" "+matchText(&b.deny.entries[i], x), t)
 	}
 	if b.deny != nil && t.Enabled() {
 		t.Addf("deny", decision.Pass, "none of %d entries matches", len(b.deny.entries))
 	}
 	if b.allow == nil {
-		return Judgement{Decision: passes, Caller: s}
+		return Judgement{Decision: passes, Caller: s, ignored: passes}
 	}
-	i := b.allow.find(id)
+	b.allow.trace("allow", x, t)
+	i := b.allow.find(id, x)
 	if i < 0 {
-		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id, t), t)
+		return b.unlisted(decision.CertificateNotAllowed, "allow", b.notAllowed(id, x, t), t)
 	}
 	if t.Enabled() {
-		t.Add("allow", decision.Pass, "matches "+b.allow.describe(i))
+		t.Add("allow", decision.Pass, "matches "+b.allow.matched(i, id))
 	}
-	return Judgement{Decision: passes, Caller: s}
+	return Judgement{Decision: passes, Caller: s, ignored: passes}
 }
 
 func (b *Binding) unlisted(reason decision.Reason, check, detail string, t *decision.Trace) Judgement {
 	if b.mode == config.ModeNone {
 		t.Add(check, decision.Pass, "no certificate is demanded: the caller is anonymous ("+detail+")")
-		return anonymous
+		return ignoring(decision.Decision{Reason: reason, Detail: detail})
 	}
 	t.Add(check, decision.Fail, detail)
 	return refuse(reason, detail)
@@ -126,13 +139,13 @@ func (b *Binding) unlisted(reason decision.Reason, check, detail string, t *deci
 
 // notAllowed says why no entry of the allow list matched: which came nearest, and how it missed. A trace gets each of the
 // nearest.
-func (b *Binding) notAllowed(id *identity.Identity, t *decision.Trace) string {
+func (b *Binding) notAllowed(id *identity.Identity, x *expression.Scope, t *decision.Trace) string {
 	text := fmt.Sprintf("none of %d entries matches %q", len(b.allow.entries), id.Subject().String())
 	compared := nearestLive
 	if t.Enabled() {
 		compared = nearestExplain
 	}
-	misses := b.allow.nearest(id, compared, mostMisses)
+	misses := b.allow.nearest(id, x, compared, mostMisses)
 	if len(misses) > 0 {
 		text += "; "
 		if compared < len(b.allow.entries) {
@@ -165,15 +178,8 @@ func (p *Profile) gate(b *Binding, ev *Evidence, now time.Time, t *decision.Trac
 	return admitted(v, ev, set, t)
 }
 
-// admits says whether the handshake of a profile would accept the evidence.
+// admits says whether the profile lets evidence in that was presented, wherever a request goes.
 func (p *Profile) admits(ev *Evidence, now time.Time, t *decision.Trace) Judgement {
-	switch {
-	case !p.insists():
-		return anonymous
-	case !ev.presented():
-		t.Add("handshake", decision.Fail, NothingPresented)
-		return refuse(decision.CertificateMissing, NothingPresented)
-	}
 	if t.Enabled() {
 		return admitted(p.handshake.Explain(ev.chain, now, nil), ev, p.handshake, t)
 	}

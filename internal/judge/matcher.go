@@ -4,20 +4,23 @@ import (
 	"slices"
 
 	"sallyport/internal/config"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 )
 
 // matchList is a compiled allow or deny list: any entry that matches is enough. Entries that are one thumbprint, public
-// key, common name or subject without a wildcard live in maps, so that a list of a million costs the same as a list of ten; the others are
-// tried in turn. A nil list
+// key, common name, organization identifier or subject without a wildcard live in maps, so that a list of a million costs
+// the same as a list of ten; files of thumbprints are such indexes themselves, and the others are tried in turn. A nil list
 // matches nothing, and so does an empty one; as an allow list the first admits everybody and the second nobody.
 type matchList struct {
-	sha256     map[identity.SHA256]int // value: index into entries
-	sha1       map[identity.SHA1]int
-	spki       map[identity.SHA256]int
-	commonName map[string]int
-	subject    map[string]int // by identity.DN.Key
-	rest       []int          // entries that need more than one look-up
+	sha256       map[identity.SHA256]int // value: index into entries
+	files        []int                   // entries that are a file of thumbprints
+	sha1         map[identity.SHA1]int
+	spki         map[identity.SHA256]int
+	commonName   map[string]int
+	organization map[string]int
+	subject      map[string]int // by identity.DN.Key
+	rest         []int          // entries that need more than one look-up
 
 	entries []config.Matcher
 	at      []config.Position // of the entries
@@ -39,22 +42,26 @@ func newMatchList(doc *config.Document, matchers []*config.Matcher, deny bool) *
 // index files entry i under the cheapest look-up that decides it.
 func (l *matchList) index(i int) {
 	m := &l.entries[i]
-	commonName, isName := "", false
-	if m.Parsed.CommonName != nil {
-		commonName, isName = m.Parsed.CommonName.Literal()
-	}
+	commonName, isName := m.Parsed.CommonName.Literal()
+	organization, isOrganization := m.Parsed.OrganizationIdentifier.Literal()
 	subject, isSubject := m.Parsed.Subject.Key()
 	switch fields := countFields(m); {
 	case fields == 1 && m.SHA256 != nil:
 		put(&l.sha256, *m.SHA256, i)
 	case fields == 1 && m.Parsed.Alias != nil:
 		put(&l.sha256, *m.Parsed.Alias, i)
+	case fields == 1 && m.Parsed.Certificate != nil:
+		put(&l.sha256, *m.Parsed.Certificate, i)
+	case fields == 1 && m.Parsed.SHA256File != nil:
+		l.files = append(l.files, i)
 	case fields == 1 && m.SHA1 != nil:
 		put(&l.sha1, *m.SHA1, i)
 	case fields == 1 && m.SPKISHA256 != nil:
 		put(&l.spki, *m.SPKISHA256, i)
 	case fields == 1 && isName:
 		put(&l.commonName, commonName, i)
+	case fields == 1 && isOrganization:
+		put(&l.organization, organization, i)
 	case fields == 1 && isSubject:
 		if _, taken := l.subject[subject]; taken { // the key has no order, and an exact pattern does
 			l.rest = append(l.rest, i)
@@ -81,7 +88,8 @@ func countFields(m *config.Matcher) int {
 		m.SHA256 != nil, m.SHA1 != nil, m.SPKISHA256 != nil, m.IssuerSHA256 != nil,
 		m.Parsed.Subject != nil, m.Parsed.Issuer != nil, m.Parsed.CommonName != nil, m.Parsed.Serial != nil,
 		m.Parsed.SANDNS != nil, m.Parsed.SANURI != nil, m.Parsed.SANEmail != nil, m.Parsed.SANIP != nil,
-		m.Alias != "", m.Certificate != "", m.PolicyOID != "", m.Expression != "",
+		m.Parsed.OrganizationIdentifier != nil, m.SHA256File != "",
+		m.Alias != "", m.Certificate != nil, m.PolicyOID != "", m.Expression != "",
 	} {
 		if given {
 			n++
@@ -90,8 +98,9 @@ func countFields(m *config.Matcher) int {
 	return n
 }
 
-// find returns the index of the first entry found that matches, or -1.
-func (l *matchList) find(id *identity.Identity) int {
+// find returns the index of the first entry found that matches, or -1. x is what expressions see; where it is nil they have
+// no value.
+func (l *matchList) find(id *identity.Identity, x *expression.Scope) int {
 	if l == nil || id == nil {
 		return -1
 	}
@@ -103,6 +112,11 @@ func (l *matchList) find(id *identity.Identity) int {
 			if i, ok := l.sha256[twin]; ok {
 				return i
 			}
+		}
+	}
+	for _, i := range l.files {
+		if _, ok := l.lineOf(l.entries[i].Parsed.SHA256File, id); ok {
+			return i
 		}
 	}
 	if l.spki != nil {
@@ -121,7 +135,14 @@ func (l *matchList) find(id *identity.Identity) int {
 		}
 	}
 	if l.commonName != nil {
-		if i := l.findCommonName(id); i >= 0 {
+		cn, only := id.CommonName()
+		if i := l.findText(l.commonName, cn, only, id.Subject().CommonNames); i >= 0 {
+			return i
+		}
+	}
+	if l.organization != nil {
+		organization, only := id.OrganizationIdentifier()
+		if i := l.findText(l.organization, organization, only, id.OrganizationIdentifiers); i >= 0 {
 			return i
 		}
 	}
@@ -131,17 +152,38 @@ func (l *matchList) find(id *identity.Identity) int {
 		}
 	}
 	for _, i := range l.rest {
-		if l.matches(&l.entries[i], id) {
+		if l.fits(&l.entries[i], id, x) {
 			return i
 		}
 	}
 	return -1
 }
 
-// matches reports whether every given field of an entry holds. An entry with a field that this build does not judge
+// fits reports whether every given field of an entry holds. Its expression comes last: what the other fields do not match
+// costs nothing and cannot fail.
+func (l *matchList) fits(m *config.Matcher, id *identity.Identity, x *expression.Scope) bool {
+	return l.matches(m, id) && l.holds(m, x)
+}
+
+// holds reports whether the expression of an entry holds, where it has one. An expression without a value does not admit
+// and denies: a list that allows takes it for false, a list that denies for true.
+func (l *matchList) holds(m *config.Matcher, x *expression.Scope) bool {
+	if m.Expression == "" {
+		return true
+	}
+	held, err := m.Parsed.Expression.Holds(x)
+	if err != nil {
+		return l.deny
+	}
+	return held
+}
+
+// matches reports whether every given field of an entry holds, its expression aside. An entry with a field that this build does not judge
 // matches nothing in an allow list; such documents are refused before they run (Unbuilt).
 func (l *matchList) matches(m *config.Matcher, id *identity.Identity) bool {
-	if m.Alias != "" && m.Parsed.Alias == nil || m.Certificate != "" || m.PolicyOID != "" || m.Expression != "" {
+	p := &m.Parsed
+	if m.Alias != "" && p.Alias == nil || m.Certificate != nil && p.Certificate == nil || m.SHA256File != "" && p.SHA256File == nil ||
+		m.PolicyOID != "" && p.PolicyOID == "" {
 		return false
 	}
 	return countFields(m) > 0 && l.thumbprintsMatch(m, id) && l.namesMatch(m, id)
@@ -153,11 +195,16 @@ func (l *matchList) thumbprintsMatch(m *config.Matcher, id *identity.Identity) b
 	if m.SPKISHA256 != nil && *m.SPKISHA256 != id.SPKI() || m.Parsed.Serial != nil && !m.Parsed.Serial.Equal(id.Serial()) {
 		return false
 	}
-	for _, want := range [...]*identity.SHA256{m.SHA256, m.Parsed.Alias} {
+	for _, want := range [...]*identity.SHA256{m.SHA256, m.Parsed.Alias, m.Parsed.Certificate} {
 		if want == nil || *want == id.SHA256() {
 			continue
 		}
 		if twin, ok := id.TwinSHA256(); !l.deny || !ok || *want != twin {
+			return false
+		}
+	}
+	if m.Parsed.SHA256File != nil {
+		if _, ok := l.lineOf(m.Parsed.SHA256File, id); !ok {
 			return false
 		}
 	}
@@ -182,7 +229,17 @@ func (l *matchList) namesMatch(m *config.Matcher, id *identity.Identity) bool {
 	if p.Subject != nil && !l.dnMatches(p.Subject, id.Subject()) || p.Issuer != nil && !l.dnMatches(p.Issuer, id.Issuer()) {
 		return false
 	}
-	if p.CommonName != nil && !l.commonNameMatches(p.CommonName, id) {
+	if p.CommonName != nil {
+		if cn, only := id.CommonName(); !l.textMatches(p.CommonName, cn, only, id.Subject().CommonNames) {
+			return false
+		}
+	}
+	if p.OrganizationIdentifier != nil {
+		if text, only := id.OrganizationIdentifier(); !l.textMatches(p.OrganizationIdentifier, text, only, id.OrganizationIdentifiers) {
+			return false
+		}
+	}
+	if p.PolicyOID != "" && !id.HasPolicy(p.PolicyOID) {
 		return false
 	}
 	for _, san := range [...]*identity.SANPattern{p.SANDNS, p.SANURI, p.SANEmail, p.SANIP} {
@@ -193,16 +250,28 @@ func (l *matchList) namesMatch(m *config.Matcher, id *identity.Identity) bool {
 	return true
 }
 
-// findCommonName looks the common name up. A list that allows wants exactly one; a list that denies refuses any of
-// several, so that a second one helps nobody past it.
-func (l *matchList) findCommonName(id *identity.Identity) int {
-	cn, only := id.CommonName()
+// lineOf returns the line of a file of thumbprints in which the certificate stands. A list that denies looks for the twin
+// as well.
+func (l *matchList) lineOf(file *identity.SHA256List, id *identity.Identity) (line int, ok bool) {
+	if line, ok = file.Line(id.SHA256()); ok || !l.deny {
+		return line, ok
+	}
+	twin, exists := id.TwinSHA256()
+	if !exists {
+		return 0, false
+	}
+	return file.Line(twin)
+}
+
+// findText looks up a value of which a name may have several, such as the common name. A list that allows wants exactly
+// one; a list that denies refuses any of several, so that a second one helps nobody past it.
+func (l *matchList) findText(index map[string]int, text string, only bool, all func() []string) int {
 	if only {
-		return l.lookUpCommonName(cn)
+		return lookUp(index, text)
 	}
 	if l.deny {
-		for _, cn := range id.Subject().CommonNames() {
-			if i := l.lookUpCommonName(cn); i >= 0 {
+		for _, text := range all() {
+			if i := lookUp(index, text); i >= 0 {
 				return i
 			}
 		}
@@ -210,22 +279,23 @@ func (l *matchList) findCommonName(id *identity.Identity) int {
 	return -1
 }
 
-func (l *matchList) lookUpCommonName(cn string) int {
-	prepared, err := identity.Prepare(cn) // as the patterns were; it changes and allocates nothing for plain names
+func lookUp(index map[string]int, text string) int {
+	prepared, err := identity.Prepare(text) // as the patterns were; it changes and allocates nothing for plain names
 	if err != nil {
 		return -1 // never: an identity whose names cannot be prepared is not made
 	}
-	if i, ok := l.commonName[prepared]; ok {
+	if i, ok := index[prepared]; ok {
 		return i
 	}
 	return -1
 }
 
-func (l *matchList) commonNameMatches(p *identity.Glob, id *identity.Identity) bool {
-	if cn, only := id.CommonName(); only {
-		return p.Match(cn)
+// textMatches is findText for a pattern.
+func (l *matchList) textMatches(p *identity.Glob, text string, only bool, all func() []string) bool {
+	if only {
+		return p.Match(text)
 	}
-	return l.deny && slices.ContainsFunc(id.Subject().CommonNames(), p.Match)
+	return l.deny && slices.ContainsFunc(all(), p.Match)
 }
 
 func (l *matchList) dnMatches(p *identity.Pattern, dn *identity.DN) bool {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"sallyport/internal/config"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 )
 
@@ -35,14 +36,14 @@ const mostMisses = 3
 
 // nearest returns the entries that came nearest, of the first so many of the list, the nearest first. Entries of which
 // nothing holds are near nobody, and left out unless the list is short.
-func (l *matchList) nearest(id *identity.Identity, compared, most int) []Miss {
+func (l *matchList) nearest(id *identity.Identity, x *expression.Scope, compared, most int) []Miss {
 	var found []Miss
 	for i := range l.entries[:min(len(l.entries), compared)] {
-		near := l.nearness(&l.entries[i], id)
+		near := l.nearness(&l.entries[i], id, x)
 		if len(found) == most && near <= found[most-1].near {
 			continue
 		}
-		found = append(found, l.miss(i, id, near))
+		found = append(found, l.miss(i, id, x, near))
 		slices.SortStableFunc(found, func(a, b Miss) int { return b.near - a.near })
 		found = found[:min(len(found), most)]
 	}
@@ -75,6 +76,14 @@ func fieldsOf(m *config.Matcher) []field {
 	if m.SHA256 != nil {
 		add("sha256", m.SHA256.String(), config.Matcher{SHA256: m.SHA256}, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
 	}
+	if p.SHA256File != nil {
+		alone := config.Matcher{SHA256File: m.SHA256File, Parsed: config.MatcherPatterns{SHA256File: p.SHA256File}}
+		add("sha256_file", m.SHA256File, alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
+	}
+	if p.Certificate != nil {
+		alone := config.Matcher{Certificate: m.Certificate, Parsed: config.MatcherPatterns{Certificate: p.Certificate}}
+		add("certificate", p.Certificate.String(), alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
+	}
 	if p.Alias != nil {
 		alone := config.Matcher{Alias: m.Alias, Parsed: config.MatcherPatterns{Alias: p.Alias}}
 		add("alias", m.Alias+" (sha256 "+p.Alias.String()+")", alone, func(id *identity.Identity) []string { return []string{id.SHA256().String()} })
@@ -99,6 +108,10 @@ func fieldsOf(m *config.Matcher) []field {
 	if p.CommonName != nil {
 		add(commonName, m.CommonName, config.Matcher{Parsed: config.MatcherPatterns{CommonName: p.CommonName}}, presentedCommonNames)
 	}
+	if p.OrganizationIdentifier != nil {
+		add("organization_identifier", m.OrganizationIdentifier, config.Matcher{Parsed: config.MatcherPatterns{OrganizationIdentifier: p.OrganizationIdentifier}},
+			(*identity.Identity).OrganizationIdentifiers)
+	}
 	if p.Serial != nil {
 		add("serial", m.Serial, config.Matcher{Parsed: config.MatcherPatterns{Serial: p.Serial}}, func(id *identity.Identity) []string { return []string{id.Serial().String()} })
 	}
@@ -114,7 +127,22 @@ func fieldsOf(m *config.Matcher) []field {
 	if p.SANIP != nil {
 		add("san_ip", m.SANIP, config.Matcher{Parsed: config.MatcherPatterns{SANIP: p.SANIP}}, presentedIPs)
 	}
+	if p.PolicyOID != "" {
+		add("policy_oid", m.PolicyOID, config.Matcher{PolicyOID: m.PolicyOID, Parsed: config.MatcherPatterns{PolicyOID: p.PolicyOID}}, presentedPolicies)
+	}
+	if m.Expression != "" {
+		alone := config.Matcher{Expression: m.Expression, Parsed: config.MatcherPatterns{Expression: p.Expression}}
+		add("expression", shortened(m.Expression), alone, func(*identity.Identity) []string { return nil })
+	}
 	return fields
+}
+
+func presentedPolicies(id *identity.Identity) []string {
+	var texts []string
+	for _, policy := range id.Policies() {
+		texts = append(texts, policy.String())
+	}
+	return texts
 }
 
 func presentedIssuer(id *identity.Identity) []string {
@@ -153,7 +181,7 @@ func several(names []string, expected string) string {
 const whole, almost, typo = 1000, 600, 400
 
 // nearness is how much of an entry holds, per thousand.
-func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
+func (l *matchList) nearness(m *config.Matcher, id *identity.Identity, x *expression.Scope) int {
 	fields := fieldsOf(m)
 	if len(fields) == 0 {
 		return 0
@@ -162,7 +190,7 @@ func (l *matchList) nearness(m *config.Matcher, id *identity.Identity) int {
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case l.matches(&f.alone, id):
+		case l.fits(&f.alone, id, x):
 			sum += whole
 		case f.dn != nil:
 			sum += f.nearnessOfDN(id)
@@ -209,12 +237,14 @@ func alike(a, b string) bool {
 }
 
 // miss says field by field how an entry misses.
-func (l *matchList) miss(i int, id *identity.Identity, near int) Miss {
+func (l *matchList) miss(i int, id *identity.Identity, x *expression.Scope, near int) Miss {
 	out := Miss{Entry: l.describe(i), near: near, Failed: []string{}}
 	for _, f := range fieldsOf(&l.entries[i]) {
 		switch presented := f.presented(id); {
-		case l.matches(&f.alone, id):
+		case l.fits(&f.alone, id, x):
 			out.Matched = append(out.Matched, f.name)
+		case f.alone.Expression != "":
+			out.Failed = append(out.Failed, "expression "+f.expected+" "+valueOf(&f.alone, x))
 		case f.dn != nil:
 			out.Failed = append(out.Failed, f.name+" "+f.expected+": "+f.dn.NearestMiss(f.dnOf(id)))
 		case len(presented) == 0:
@@ -236,6 +266,15 @@ func (m *Miss) String() string {
 	text := strings.Join(m.Failed, "; ")
 	if len(m.Matched) > 0 {
 		text = strings.Join(m.Matched, " and ") + " matched; " + text
+	}
+	return text
+}
+
+// matched says which entry a certificate matches and, where that is a file, in which line.
+func (l *matchList) matched(i int, id *identity.Identity) string {
+	text := l.describe(i)
+	if line, ok := l.lineOf(l.entries[i].Parsed.SHA256File, id); ok {
+		text += fmt.Sprintf(" (line %d)", line)
 	}
 	return text
 }

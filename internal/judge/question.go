@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sallyport/internal/expression"
 )
 
 // Question is a request that Explain decides about.
@@ -24,8 +26,30 @@ type Question struct {
 	Listener string
 	// Presented is what the caller would present, leaf first; nil means no certificate.
 	Presented []*x509.Certificate
+	// Fields are header fields of the request; the others are absent.
+	Fields []QuestionField
 	// At is the time of the request; zero means now.
 	At time.Time
+}
+
+// QuestionField is a header field of a question.
+type QuestionField struct{ Name, Value string }
+
+// fieldsOf are the header fields that expressions ask for, as the question has them.
+func (r *Rules) fieldsOf(q *Question) []expression.Field {
+	fields := make([]expression.Field, len(r.headers))
+	for i, name := range r.headers {
+		fields[i].Name = name
+		times := 0
+		for _, f := range q.Fields {
+			if strings.EqualFold(f.Name, name) {
+				fields[i].Value = f.Value
+				times++
+			}
+		}
+		fields[i].Ambiguous = times > 1
+	}
+	return fields
 }
 
 // listenerFor finds the listener of a question.

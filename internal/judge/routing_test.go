@@ -389,26 +389,26 @@ func TestHandshakesAcceptWhatSomeAPIUnderThemDoes(t *testing.T) {
 		{"union.test", "union.test", "", "", "certificate_missing", 2},
 		{"localhost", "", "", "", "certificate_missing", 2},
 	} {
-		profile := l.ProfileFor(c.host)
-		if profile.Key != c.key || profile != l.Profiles()[profile.Index] {
-			t.Errorf("%s has the profile %q", c.host, profile.Key)
+		ask := l.AskFor(c.host)
+		if ask.Profile.Key != c.key || ask.Profile != l.ProfileFor(c.host) || ask != l.Asks()[ask.Index] {
+			t.Errorf("%s has the profile %q", c.host, ask.Profile.Key)
 		}
 		for who, want := range map[*judge.Evidence]string{evidence(p.partner): c.partner, evidence(p.outsider): c.outsider, evidence(nil): c.nothing} {
 			got := ""
-			if err := profile.VerifyHandshake(who.Presented(), now()); err != nil {
+			if err := ask.VerifyHandshake(who.Presented(), now()); err != nil {
 				got, _, _ = strings.Cut(err.Error(), ":")
 			}
 			if got != want {
 				t.Errorf("%s: the handshake says %q, want %q", c.host, got, want)
 			}
 		}
-		if got := len(profile.Announce()); got != c.announced || len(profile.TrustFingerprint()) != 32 {
+		if got := len(ask.Announce()); got != c.announced || len(ask.Fingerprint()) != 64 {
 			t.Errorf("%s announces %d issuers", c.host, got)
 		}
 	}
 	// Where no API trusts anybody, and the profile neither.
-	quiet := listener(t, p.rules(t, replaced(t, document("  - {name: open, upstream: echo}"), "client_auth: optional, trust: [partners]", "client_auth: none")), "public").Profiles()[0]
-	if quiet.Asks() || quiet.Announce() != nil || quiet.TrustFingerprint() != nil {
+	quiet := listener(t, p.rules(t, replaced(t, document("  - {name: open, upstream: echo}"), "client_auth: optional, trust: [partners]", "client_auth: none")), "public").AskFor("localhost")
+	if quiet.Asks() || quiet.Announce() != nil || quiet.Fingerprint() != nil {
 		t.Errorf("announces %q", quiet.Announce())
 	}
 	if err := quiet.VerifyHandshake(p.partner.Chain(), now()); err == nil {
@@ -438,9 +438,14 @@ func TestAProfileAcceptsForTheAPIsThatItsNamesReach(t *testing.T) {
 		rules := p.rules(t, replaced(t, text, "trust: [partners]}", `trust: [partners], profiles: [
         {server_names: [exact.test]}, {server_names: ["*.wild.test"]}, {server_names: ["*.deep.wild.test"]}]}`))
 		var accept []string
-		for i, profile := range listener(t, rules, "public").Profiles() {
-			if profile.VerifyHandshake(p.outsider.Chain(), now()) == nil {
-				accept = append(accept, []string{"default", "exact", "wildcard", "deep"}[i])
+		for _, profile := range [][]string{
+			{"default", "unknown.test", "other.test"}, {"exact", "exact.test"}, {"wildcard", "a.wild.test", "b.wild.test"}, {"deep", "a.deep.wild.test", "b.deep.wild.test"},
+		} {
+			for _, name := range profile[1:] {
+				if listener(t, rules, "public").AskFor(name).VerifyHandshake(p.outsider.Chain(), now()) == nil {
+					accept = append(accept, profile[0])
+					break
+				}
 			}
 		}
 		if got := strings.Join(accept, " "); got != c.reached {

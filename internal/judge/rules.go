@@ -2,9 +2,7 @@ package judge
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"slices"
-	"time"
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
@@ -19,13 +17,22 @@ type Rules struct {
 	byName    map[string]*Listener
 	routes    *route.Table[*API]
 	apis      []*API // in document order
+	headers   []string
+	notes     []config.Note
 }
+
+// Notes are remarks about the rules for whoever watches the log.
+func (r *Rules) Notes() []config.Note { return r.notes }
 
 // Listeners are the listeners in the order of the document; Listener.Index counts them.
 func (r *Rules) Listeners() []*Listener { return r.listeners }
 
 // APIs are the APIs in the order of the document; API.Index counts them.
 func (r *Rules) APIs() []*API { return r.apis }
+
+// Headers are the names of the header fields that expressions ask for, in lower case, ascending: what Request.Fields has to
+// have. Nobody may change it.
+func (r *Rules) Headers() []string { return r.headers }
 
 // Broken names the APIs that refuse every request because something that they need is broken, and what that is. It is
 // empty unless the document was loaded with config.Options.ServePartial.
@@ -52,6 +59,11 @@ type Listener struct {
 	maxTarget int                // bytes; package wire holds it, for explain
 	profiles  []*Profile         // every profile once, the default first; none without TLS
 	owner     route.HostMap[int] // which of them a host has; none means the default
+
+	asks    []*Ask             // every ask once; none without TLS
+	askOf   route.HostMap[int] // which of them a server name has; none means others
+	others  *Ask               // of the names that askOf does not have
+	unnamed *Ask               // of clients that name no server
 }
 
 // Profiles are the TLS profiles, the default first; Profile.Index counts them. There are none without TLS.
@@ -79,9 +91,12 @@ type Profile struct {
 	ClientAuth config.ClientAuth
 	// MinVersion is the lowest version of TLS, as crypto/tls counts them.
 	MinVersion uint16
+	// NoTickets says that no session is resumed.
+	NoTickets bool
 
-	// handshake is what the handshake accepts: the stores of every API that can be reached through this profile
-	// and the profile's own. Nil accepts nothing.
+	quiet bool // no authorities are announced
+	// handshake is what a handshake of this profile accepts where the profile insists: the stores of every API that can be
+	// reached through it and the profile's own. Nil accepts nothing.
 	handshake *trust.Set
 	// gates is what a request has to pass where the profile insists, by the API's own trust: that and the profile's
 	// own; with neither, what the handshake accepts. The key nil is for APIs without trust of their own.
@@ -90,36 +105,11 @@ type Profile struct {
 	fallback *trust.Set
 }
 
-// Asks reports whether the handshake asks for a client certificate. A nil profile does not.
+// Asks reports whether the profile's handshakes ask for a client certificate. Those of a nil profile do not.
 func (p *Profile) Asks() bool { return p != nil && p.ClientAuth != config.ClientAuthNone }
 
 // insists reports whether nobody may pass this profile without an acceptable certificate.
 func (p *Profile) insists() bool { return p != nil && p.ClientAuth == config.ClientAuthRequired }
-
-// VerifyHandshake says whether a handshake of a profile that insists on a certificate may go on. The error is a
-// *trust.Error. It runs on every handshake, resumed ones included. Where a certificate is only asked for nobody calls it:
-// what it found would be judged again by each API's own trust, and whoever sends hostile chains would be served twice.
-func (p *Profile) VerifyHandshake(presented []*x509.Certificate, now time.Time) error {
-	return p.handshake.Verify(trust.NewChain(presented), now).Err()
-}
-
-// Announce returns the DER of the names that a handshake announces as acceptable issuers, nil for none.
-func (p *Profile) Announce() [][]byte {
-	if p.handshake == nil {
-		return nil
-	}
-	return p.handshake.Announce()
-}
-
-// TrustFingerprint identifies the content of what the handshake accepts: profiles that differ in it must not share session
-// ticket keys. It is nil when the handshake accepts nothing.
-func (p *Profile) TrustFingerprint() []byte {
-	if p.handshake == nil {
-		return nil
-	}
-	sum := p.handshake.Fingerprint()
-	return sum[:]
-}
 
 // API is one API of the document, with its rules on each listener. A nil *API stands for no API.
 type API struct {
@@ -131,11 +121,13 @@ type API struct {
 	methods       []string // nil means all
 	special       route.Characters
 	broken        decision.Decision // why the API cannot be served; OK when it can
+	steps         []step            // of its policy, in order
 	bindings      []*Binding        // by Listener.Index; nil where the API is not reachable
 
 	where string              // of its rules in the document, file:line, for explain
 	hosts []route.HostPattern // empty means every host
 	path  route.Prefix
+	root  route.Path // the path that path is
 }
 
 // Label is the API's name, "" for no API.
@@ -183,12 +175,15 @@ type Binding struct {
 	mode        config.Mode
 	onInvalid   config.OnInvalid
 	observeOnly bool
+	auto        bool // enforce: auto, of certificates that come with TLS
 
+	stores   []string   // the names behind trust
 	trust    *trust.Set // nil: the profile's fallback applies
 	ownTrust bool       // the document names trust for this API; with trust nil it is broken
 	ownAllow bool       // the API has a list of its own, which may begin with the one that it inherits
 	allow    *matchList // nil: every valid certificate may call
 	deny     *matchList // nil: none is denied
+	sees     bool       // one of the lists has an expression
 
 	errors config.Errors
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"strings"
 
 	"sallyport/internal/decision"
 	"sallyport/internal/identity"
@@ -29,7 +30,10 @@ func unsent(leaf *x509.Certificate, version uint16) string {
 		}
 	}
 	kind, curve := identity.KeyKind(leaf)
-	if curve && version < tls.VersionTLS13 {
+	switch {
+	case curve && version < tls.VersionTLS13:
+		return ""
+	case leaf.PublicKey != nil && strings.HasPrefix(kind, "ML-DSA-") && version >= tls.VersionTLS13: // x509 reads it from Go 1.27 on, and then TLS 1.3 takes it
 		return ""
 	}
 	return "the gateway takes no signature of its key, which is " + kind + ": clients send a certificate for " + goodKeys + " only"
@@ -41,14 +45,14 @@ func broken(presented []*x509.Certificate) *brokenOff {
 	for _, cert := range presented {
 		key, isRSA := cert.PublicKey.(*rsa.PublicKey)
 		if isRSA && key.N.BitLen() > largestRSA {
-			return &brokenOff{cert, decision.CertificateChain, fmt.Sprintf("has an RSA key of more than %d bits", largestRSA)}
+			return &brokenOff{cert, decision.CertificateChain, badCertificate, fmt.Sprintf("has an RSA key of more than %d bits", largestRSA)}
 		}
 		if _, err := x509.ParseCertificate(cert.Raw); cert.PublicKey == nil && err != nil {
-			return &brokenOff{cert, decision.CertificateMalformed, "cannot be read: " + err.Error()}
+			return &brokenOff{cert, decision.CertificateMalformed, "decode_error", "cannot be read: " + err.Error()}
 		}
 	}
 	if key, ok := presented[0].PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < smallestRSA {
-		return &brokenOff{presented[0], decision.CertificateWeak, fmt.Sprintf("has an RSA key of less than %d bits", smallestRSA)}
+		return &brokenOff{presented[0], decision.CertificateWeak, "decrypt_error", fmt.Sprintf("has an RSA key of less than %d bits", smallestRSA)}
 	}
 	return nil
 }
@@ -61,14 +65,16 @@ const largestRSA, smallestRSA = 8192, 1024
 type brokenOff struct {
 	cert   *x509.Certificate
 	reason decision.Reason
+	alert  string
 	why    string
 }
 
 func (b *brokenOff) String() string { return fmt.Sprintf("%q %s", identity.SubjectText(b.cert), b.why) }
 
 // breaksOff explains a handshake that TLS breaks off.
-func (w *witness) breaksOff(b *brokenOff) *Explanation {
-	w.brokenOff, w.broken, w.out.Handshake = b, certificateOf(b.cert), true
+func (w *witness) breaksOff(b *brokenOff, a *Ask) *Explanation {
+	w.names(a)
+	w.brokenOff, w.broken, w.out.Handshake, w.out.Alert = b, certificateOf(b.cert), true, b.alert
 	w.out.Broken = &w.broken
 	detail := "TLS breaks the handshake off: " + b.String()
 	w.trace.Add("handshake", decision.Fail, detail)
@@ -76,8 +82,8 @@ func (w *witness) breaksOff(b *brokenOff) *Explanation {
 }
 
 // sent returns what of the certificates a client sends over TLS 1.3, and says so where that is nothing: what would become of
-// them over TLS 1.2, too, where the profile allows it.
-func (w *witness) sent(presented []*x509.Certificate, p *Profile) []*x509.Certificate {
+// them over TLS 1.2, too, where the TLS profile allows it.
+func (w *witness) sent(presented []*x509.Certificate, a *Ask) []*x509.Certificate {
 	if len(presented) == 0 {
 		return nil
 	}
@@ -88,23 +94,23 @@ func (w *witness) sent(presented []*x509.Certificate, p *Profile) []*x509.Certif
 	w.out.NotSent = why
 	w.trace.Add("evidence", decision.Info, "over TLS 1.3 no client sends this certificate: "+why)
 	switch {
-	case p.MinVersion > tls.VersionTLS12:
+	case a.Profile.MinVersion > tls.VersionTLS12:
 	case unsent(presented[0], tls.VersionTLS12) != "":
 		w.trace.Add("evidence", decision.Info, "over TLS 1.2 no client sends it either")
 	default:
-		w.trace.Add("evidence", decision.Info, "over TLS 1.2 clients send it: then "+w.overTLS12(presented, p))
+		w.trace.Add("evidence", decision.Info, "over TLS 1.2 clients send it: then "+w.overTLS12(presented, a))
 	}
 	return nil
 }
 
 // overTLS12 is what a request comes to whose certificate is sent.
-func (w *witness) overTLS12(presented []*x509.Certificate, p *Profile) string {
+func (w *witness) overTLS12(presented []*x509.Certificate, a *Ask) string {
 	if b := broken(presented); b != nil {
 		return "TLS breaks the handshake off: " + b.String()
 	}
 	v := *w.request
-	v.TLSVersion, v.Evidence = tls.VersionTLS12, NewEvidence(presented, p.Asks())
-	refused := p.admits(v.Evidence, v.Now, nil).Decision
+	v.TLSVersion, v.Evidence = tls.VersionTLS12, NewEvidence(presented, a.Asks())
+	refused := a.admits(v.Evidence, v.Now, nil).Decision
 	if refused.Allowed() {
 		refused = w.rules.Decide(&v, nil).Decision
 	}

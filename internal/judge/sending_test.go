@@ -49,6 +49,8 @@ func rekeyed(tb testing.TB, cert *x509.Certificate, kind asn1.ObjectIdentifier) 
 	return fresh
 }
 
+var mldsa44 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 17}
+
 var ed448, rsaPSS = asn1.ObjectIdentifier{1, 3, 101, 113}, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
 
 func TestACertificateThatNoClientSendsIsJudgedAsNone(t *testing.T) {
@@ -62,6 +64,8 @@ func TestACertificateThatNoClientSendsIsJudgedAsNone(t *testing.T) {
 	open := document("  - {name: optional, path: /optional/, listeners: [public], upstream: echo, client_certificate: {mode: none}}")
 	never := p.rules(t, replaced(t, open, "client_auth: optional,", "client_auth: none,"))
 	insists := p.rules(t, replaced(t, text, "client_auth: optional,", "client_auth: required,"))
+	readable := rekeyed(t, p.outsider.Cert, mldsa44)
+	readable.PublicKey = struct{}{} // as a later Go has something there
 	for _, c := range []struct {
 		name      string
 		rules     *judge.Rules
@@ -124,6 +128,20 @@ func TestACertificateThatNoClientSendsIsJudgedAsNone(t *testing.T) {
 			[]string{"never asks"},
 			nil,
 		},
+		{
+			"ML-DSA where it cannot be read", lax, "required/",
+			[]*x509.Certificate{rekeyed(t, p.villain.Cert, mldsa44)},
+			decision.CertificateMissing, "which is ML-DSA-44:",
+			[]string{"over TLS 1.2 no client sends it either"},
+			[]string{"ML-DSA-44"},
+		},
+		{
+			"ML-DSA where it can", lax, "required/",
+			[]*x509.Certificate{readable},
+			decision.CertificateUntrusted, "",
+			[]string{"a TLS certificate"},
+			nil,
+		},
 		{"RSA", lax, "required/", p.issuing.Leaf(t, testpki.Options{Key: testpki.RSA2048}).Chain(), decision.OK, "", []string{"a TLS certificate"}, nil},
 		{"Ed25519", lax, "required/", p.issuing.Leaf(t, testpki.Options{Key: testpki.Ed25519}).Chain(), decision.OK, "", []string{"a TLS certificate"}, nil},
 		{"P-256", lax, "required/", p.partner.Chain(), decision.OK, "", []string{"a TLS certificate"}, nil},
@@ -177,22 +195,26 @@ func TestAHandshakeThatTLSBreaksOffIsExplained(t *testing.T) {
 		presented []*x509.Certificate
 		reason    decision.Reason // OK for none
 		broken    string
+		alert     string
 		checks    string
 	}{
-		{"RSA with 1023 bits", []*x509.Certificate{sized(1023)}, decision.CertificateWeak, "CN=villain", "less than 1024 bits"},
-		{"RSA with 1024 bits", []*x509.Certificate{sized(1024)}, decision.OK, "CN=villain", "a TLS certificate"},
-		{"RSA with 8192 bits", []*x509.Certificate{sized(8192)}, decision.OK, "", "a TLS certificate"},
-		{"RSA with 8193 bits", []*x509.Certificate{sized(8193)}, decision.CertificateChain, "CN=villain", "more than 8192 bits"},
-		{"a CA with 512 bits", []*x509.Certificate{p.villain.Cert, sized(512)}, decision.OK, "", "a TLS certificate"},
-		{"a CA with 16384 bits", []*x509.Certificate{p.villain.Cert, sized(16384)}, decision.CertificateChain, "CN=villain", "more than 8192 bits"},
-		{"a CA that cannot be read", []*x509.Certificate{p.partner.Cert, unread(p.issuing)}, decision.CertificateMalformed, "CN=Issuing CA", "unsupported elliptic curve"},
-		{"a leaf that cannot be read", []*x509.Certificate{unread(p.villain)}, decision.OK, "", "over TLS 1.2 clients send it: then TLS breaks the handshake off"},
+		{"RSA with 1023 bits", []*x509.Certificate{sized(1023)}, decision.CertificateWeak, "CN=villain", "decrypt_error", "less than 1024 bits"},
+		{"RSA with 1024 bits", []*x509.Certificate{sized(1024)}, decision.OK, "CN=villain", "", "a TLS certificate"},
+		{"RSA with 8192 bits", []*x509.Certificate{sized(8192)}, decision.OK, "", "", "a TLS certificate"},
+		{"RSA with 8193 bits", []*x509.Certificate{sized(8193)}, decision.CertificateChain, "CN=villain", "bad_certificate", "more than 8192 bits"},
+		{"a CA with 512 bits", []*x509.Certificate{p.villain.Cert, sized(512)}, decision.OK, "", "", "a TLS certificate"},
+		{"a CA with 16384 bits", []*x509.Certificate{p.villain.Cert, sized(16384)}, decision.CertificateChain, "CN=villain", "bad_certificate", "more than 8192 bits"},
+		{"a CA that cannot be read", []*x509.Certificate{p.partner.Cert, unread(p.issuing)}, decision.CertificateMalformed, "CN=Issuing CA", "decode_error", "unsupported elliptic curve"},
+		{"a leaf that cannot be read", []*x509.Certificate{unread(p.villain)}, decision.OK, "", "", "over TLS 1.2 clients send it: then TLS breaks the handshake off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			e := explain(t, rules, judge.Question{URL: "https://localhost/", Presented: c.presented})
 			if e.Reason != c.reason || e.Handshake == c.reason.Allowed() || (e.Broken == nil) != (c.broken == "") || e.Broken != nil && e.Broken.Subject != c.broken {
 				t.Errorf("%s %s: %s, in the handshake: %t, broken by %+v", e.Decision, e.Reason, e.Detail, e.Handshake, e.Broken)
+			}
+			if e.Alert != c.alert || e.Profile != "default" || e.ServerName != "localhost" {
+				t.Errorf("alert %q, want %q; profile %q of %q", e.Alert, c.alert, e.Profile, e.ServerName)
 			}
 			if text := fmt.Sprint(e.Checks); !strings.Contains(text, c.checks) {
 				t.Errorf("the checks are %s, want %q", text, c.checks)

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,10 +15,10 @@ import (
 // of the previous generation is that one, with everything its cache knows.
 type Stores struct {
 	byName   map[string]*trust.Store // the usable ones
-	order    []*trust.Store          // the same, in the order of the document
+	order    []namedStore            // the same, in the order of the document
 	sets     map[string]*trust.Set   // by purpose and the names of their stores
 	previous map[[32]byte]*trust.Set // by fingerprint
-	notes    []string
+	notes    []config.Note
 	failed   error // of making a set; it is a mistake of the document
 }
 
@@ -41,9 +42,13 @@ func CompileStores(doc *config.Document, previous *Stores, now time.Time) (*Stor
 			errs = append(errs, config.Error{Position: doc.Position(&ts.Anchors), Message: err.Error()})
 			continue
 		}
-		s.notes = append(s.notes, store.Warnings(now)...)
+		named := namedStore{Store: store, until: doc.Position(&ts.Until)}
+		for k := range ts.Anchors {
+			named.anchors = append(named.anchors, anchor{ts.Anchors[k].Certificates, doc.Position(&ts.Anchors[k])})
+		}
+		s.notes = append(s.notes, named.warnings(now)...)
 		s.byName[ts.Name] = store
-		s.order = append(s.order, store)
+		s.order = append(s.order, named)
 	}
 	if len(errs) > 0 {
 		return nil, errs
@@ -52,7 +57,7 @@ func CompileStores(doc *config.Document, previous *Stores, now time.Time) (*Stor
 }
 
 func newStore(ts *config.TrustStore) (*trust.Store, error) {
-	cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1}
+	cfg := trust.StoreConfig{Name: ts.Name, Purpose: purposeOf(ts.Purpose), MaxDepth: -1, Until: ts.Until.Time(), MinKeySize: keySize(ts.MinKeySize), AllowV1: ts.AllowV1}
 	if ts.MaxDepth != nil {
 		cfg.MaxDepth = *ts.MaxDepth
 	}
@@ -72,18 +77,73 @@ func purposeOf(p config.Purpose) trust.Purpose {
 		return trust.ServerAuth
 	case config.PurposeAny:
 		return trust.Any
+	case config.PurposeClientAuthOrMissing:
+		return trust.ClientAuthOrMissing
 	}
 	return trust.PurposeDefault
 }
 
-// Notes are remarks about the stores at the time when they were compiled, such as an anchor that has expired.
-func (s *Stores) Notes() []string { return s.notes }
+// keySize returns the smallest keys that the document asks for; zero is what the store asks for anyhow.
+func keySize(k *config.KeySize) trust.KeySize {
+	var size trust.KeySize
+	if k == nil {
+		return size
+	}
+	if k.RSA != nil {
+		size.RSA = *k.RSA
+	}
+	switch k.EC {
+	case config.CurveP256:
+		size.EC = 256
+	case config.CurveP384:
+		size.EC = 384
+	case config.CurveP521:
+		size.EC = 521
+	}
+	return size
+}
+
+// namedStore is a trust store and where the document names what is in it.
+type namedStore struct {
+	*trust.Store
+
+	anchors []anchor
+	until   config.Position // of the end of its purpose
+}
+
+type anchor struct {
+	certificates []*x509.Certificate
+	position     config.Position
+}
+
+// warnings are the store's, each at the first anchor that has the certificate, or at the end of the purpose.
+func (s namedStore) warnings(now time.Time) []config.Note {
+	warnings := s.Warnings(now)
+	if len(warnings) == 0 {
+		return nil
+	}
+	places := map[*x509.Certificate]config.Position{nil: s.until} // made anew: it is seldom needed, and a store can be large
+	for _, a := range slices.Backward(s.anchors) {
+		for _, cert := range a.certificates {
+			places[cert] = a.position
+		}
+	}
+	notes := make([]config.Note, len(warnings))
+	for i, w := range warnings {
+		notes[i] = config.Note{Position: places[w.Certificate], Message: w.Text}
+	}
+	return notes
+}
+
+// Notes are remarks about the stores at the time when they were compiled, such as an anchor that has expired, each with
+// the place of that anchor.
+func (s *Stores) Notes() []config.Note { return s.notes }
 
 // Warnings are what the stores deserve a look for at a time, such as an anchor that has expired since.
-func (s *Stores) Warnings(now time.Time) []string {
-	var all []string
+func (s *Stores) Warnings(now time.Time) []config.Note {
+	var all []config.Note
 	for _, store := range s.order {
-		all = append(all, store.Warnings(now)...)
+		all = append(all, store.warnings(now)...)
 	}
 	return all
 }

@@ -3,6 +3,8 @@ package judge_test
 import (
 	"crypto/x509"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,10 +75,10 @@ func TestAHandshakeAcceptsWithoutTheBrokenStores(t *testing.T) {
 	p := newPKI(t)
 	text := replaced(t, document(torn), "  - {name: both,", "  - {name: torn, anchors: [{file: gone.pem}]}\n  - {name: both,")
 	l := listener(t, p.partial(t, text), "public")
-	if err := l.Profiles()[0].VerifyHandshake(p.partner.Chain(), now()); err != nil {
+	if err := l.AskFor("localhost").VerifyHandshake(p.partner.Chain(), now()); err != nil {
 		t.Error(err)
 	}
-	if err := l.Profiles()[0].VerifyHandshake(p.outsider.Chain(), now()); err == nil {
+	if err := l.AskFor("localhost").VerifyHandshake(p.outsider.Chain(), now()); err == nil {
 		t.Error("a broken store accepts somebody")
 	}
 }
@@ -149,15 +151,67 @@ func TestStoresSayWhatDeservesALook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if notes := stores.Notes(); slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "Old CA") }) {
-		t.Errorf("an anchor that is valid is noted: %q", notes)
+	old := func(notes []config.Note) []config.Note {
+		return slices.DeleteFunc(slices.Clone(notes), func(n config.Note) bool { return !strings.Contains(n.Message, `"strangers": "CN=Old CA"`) })
+	}
+	if notes := old(stores.Notes()); len(notes) > 0 {
+		t.Errorf("an anchor that is valid is noted: %v", notes)
 	}
 	later := now().Add(2 * time.Hour)
-	if warnings := stores.Warnings(later); !slices.ContainsFunc(warnings, func(n string) bool { return strings.Contains(n, "Old CA") }) {
-		t.Errorf("an anchor that expired is not warned of: %q", warnings)
+	store := slices.IndexFunc(doc.TrustStores, func(s config.TrustStore) bool { return s.Name == "strangers" })
+	want := []config.Note{{
+		Position: doc.Position(&doc.TrustStores[store].Anchors[0]),
+		Message:  `trust store "strangers": "CN=Old CA" is skipped: it expired after ` + now().Add(time.Hour).UTC().Format(time.RFC3339),
+	}}
+	if want[0].Line == 0 || want[0].Column == 0 {
+		t.Fatalf("the anchor has no place: %v", want[0])
 	}
-	if stores, err = judge.CompileStores(doc, nil, later); err != nil || len(stores.Notes()) == 0 {
-		t.Errorf("an anchor that has expired is not noted: %v", err)
+	if diff := cmp.Diff(want, old(stores.Warnings(later))); diff != "" {
+		t.Errorf("what is said of an anchor that expired (-want +got):\n%s", diff)
+	}
+	if stores, err = judge.CompileStores(doc, nil, later); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, old(stores.Notes())); diff != "" {
+		t.Errorf("what is noted of an anchor that has expired (-want +got):\n%s", diff)
+	}
+}
+
+func TestARemarkNamesTheAnchorThatItIsAbout(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	old := testpki.NewCA(t, testpki.Options{CommonName: "Old CA", NotAfter: now().Add(-time.Hour)})
+	pin := testpki.NewSelfSigned(t, testpki.Options{CommonName: "Old pin", NotAfter: now().Add(-time.Hour)})
+	bundle := slices.Concat(testpki.EncodePEM(p.ca.Cert), testpki.EncodePEM(old.Cert))
+	for name, data := range map[string][]byte{"bundle.pem": bundle, "old.pem": testpki.EncodePEM(old.Cert), "pin.pem": testpki.EncodePEM(pin.Cert)} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name, anchors string
+		at            int
+	}{
+		{"the second of a file", "[{file: ca.pem}, {file: bundle.pem}]", 1},
+		{"twice the same: the first", "[{file: ca.pem}, {file: bundle.pem}, {file: old.pem}]", 1},
+		{"a pin", "[{file: ca.pem}, {file: pin.pem}]", 1},
+		{"twice the same pin: the first", "[{file: pin.pem}, {file: ca.pem}, {pin: true, certificate: {file: pin.pem}}]", 0},
+		{"a reference", "[{file: ca.pem}, {certificate: {file: old.pem}}]", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			text := replaced(t, single("{mode: required}"), "trust_stores:\n", "trust_stores:\n  - {name: remarked, anchors: "+tc.anchors+"}\n")
+			doc := p.load(t, text, config.Options{})
+			stores, err := judge.CompileStores(doc, nil, now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := doc.Position(&doc.TrustStores[0].Anchors[tc.at])
+			notes := slices.DeleteFunc(stores.Notes(), func(n config.Note) bool { return !strings.Contains(n.Message, "expired after") })
+			if len(notes) != 1 || notes[0].Position != want || want.Column == 0 {
+				t.Errorf("%v; want one note, at %v", notes, want)
+			}
+		})
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/route"
 )
 
@@ -34,6 +34,11 @@ type Request struct {
 	Evidence *Evidence
 	// Now is the time to judge by.
 	Now time.Time
+	// Fields are the header fields of Rules.Headers, each once, those that the request does not have without a value. What
+	// is missing is unknown, and expressions that ask for it have no value.
+	Fields []expression.Field
+
+	scope expression.Scope // room for what expressions see, so that judging allocates nothing
 }
 
 // Outcome is the decision about one request and everything that later steps need.
@@ -67,7 +72,8 @@ func Refused(d decision.Decision, reconnect bool) Outcome {
 // passes is the decision that lets a request through.
 var passes = decision.Decision{Reason: decision.OK}
 
-// Decide walks one request from its authority to a decision. It changes nothing but the memo of the evidence and
+// Decide walks one request from its authority to a decision. It changes nothing but the memo of the evidence and room that
+// the request has for it, so that a request is judged by one goroutine at a time, and
 // allocates nothing once that is warm. A nil trace keeps no checks.
 func (r *Rules) Decide(v *Request, t *decision.Trace) Outcome {
 	o := Outcome{WouldBe: passes}
@@ -97,8 +103,8 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 		return Judgement{Decision: d}
 	}
 	if p.insists() && !v.Evidence.presented() {
-		t.Add("handshake", decision.Fail, NothingPresented)
-		return Judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: NothingPresented})}
+		t.Add("handshake", decision.Fail, insistsText)
+		return Judgement{Decision: v.reask(p, decision.Decision{Reason: decision.CertificateMissing, Detail: insistsText})}
 	}
 	if refused := r.route(v, o, t); !refused.Allowed() {
 		if p.insists() { // which APIs there are is for those whom the profile lets in
@@ -112,17 +118,26 @@ func (r *Rules) walk(v *Request, o *Outcome, t *decision.Trace) Judgement {
 	if j := p.gate(o.Binding, v.Evidence, v.Now, t); !j.Allowed() {
 		return j
 	}
-	j := o.Binding.judge(p, v.Evidence, v.Now, t)
-	if j.Allowed() {
+	j := o.Binding.judge(p, v, o, t)
+	if !j.Allowed() {
+		j.Decision = v.reask(p, j.Decision)
+		if j = o.observed(j, t); !j.Allowed() {
+			return j
+		}
+	}
+	return o.API.run(v, o, p, j, t)
+}
+
+// observed turns a refusal that is about the caller's certificate into an anonymous caller where it is only observed.
+func (o *Outcome) observed(j Judgement, t *decision.Trace) Judgement {
+	if !o.Binding.observeOnly {
 		return j
 	}
-	j.Decision = v.reask(p, j.Decision)
-	if o.Binding.observeOnly {
+	if o.WouldBe.Allowed() {
 		o.WouldBe = j.Decision
-		t.Add("observe_only", decision.Pass, "the request goes on as anonymous; it would be refused: "+j.Reason.String())
-		return anonymous
 	}
-	return j
+	t.Add("observe_only", decision.Pass, "the request goes on as anonymous; it would be refused: "+j.Reason.String())
+	return ignoring(j.Decision)
 }
 
 // Overlooked says why the caller of a request that passes is anonymous although a certificate was presented: what it would be
@@ -132,13 +147,10 @@ func (o *Outcome) Overlooked(v *Request) decision.Decision {
 	if !o.Allowed() || o.Caller.Known() || !v.Evidence.presented() {
 		return passes
 	}
-	demanding := *o.Binding
-	demanding.mode = config.ModeRequired
-	return demanding.judge(v.Listener.ProfileFor(o.Host), v.Evidence, v.Now, nil).Decision
+	return o.ignored
 }
 
-// NothingPresented is the detail of certificate_missing where a TLS profile insists on a certificate, in its handshake too.
-const NothingPresented = "the TLS profile requires a client certificate and none was presented"
+const insistsText = "the TLS profile requires a client certificate and none was presented"
 
 // misdirected refuses a request whose host is served otherwise than the server name of its connection. What counts is the
 // profile that the name has now: one that has changed since the handshake holds its demands against every request.

@@ -32,9 +32,10 @@ const (
 
 // Wrong passwords and damaged files cannot be told apart.
 var (
-	errPassword  = errors.New("the password is wrong, or the file is damaged")
-	errNeedsOne  = errors.New("the store needs a password and none is given, or the file is damaged")
-	errOtherPass = errors.New("a part of the store is damaged, or has another password than the store itself: give both the same")
+	errPassword = errors.New("the password is wrong, or the file is damaged")
+	// ErrNoPassword is the error of a key store for which no password is given.
+	ErrNoPassword = errors.New("the store needs a password and none is given, or the file is damaged")
+	errOtherPass  = errors.New("a part of the store is damaged, or has another password than the store itself: give both the same")
 )
 
 // checkPassword refuses what no key derivation gets to see.
@@ -53,7 +54,7 @@ func checkPassword(password string) error {
 // wrongPassword says that a password does not fit.
 func wrongPassword(password string) error {
 	if password == "" {
-		return errNeedsOne
+		return ErrNoPassword
 	}
 	return errPassword
 }

@@ -67,6 +67,7 @@ func TestThePageListsEveryFamilyAsItIs(t *testing.T) {
 	s.Reloaded(true, 1)
 	l, a, target := s.Listener("public"), s.API("orders"), s.Target("shop", "one")
 	l.Handshake(tls.VersionTLS13, false, HandshakeOK, time.Millisecond)
+	l.HandshakeDenied("certificate_missing")
 	l.HTTP2Error("ping")
 	a.Decided(l, Allow, "ok")
 	a.Answered(Exchange{Method: "GET", Status: 200})

@@ -55,6 +55,8 @@ var (
 		"Requests that are being served.", "listener")
 	tlsHandshakes = newFamily(prometheus.CounterValue, "tls_handshakes_total",
 		"TLS handshakes with clients that ended, well or not.", "listener", "version", "resumed", "result")
+	tlsRefusals = newFamily(prometheus.CounterValue, "tls_handshake_refusals_total",
+		"TLS handshakes with clients that were refused, because they insist on an acceptable certificate.", "listener", "reason")
 	tlsHandshakeDuration = newFamily(histogramKind, "tls_handshake_duration_seconds",
 		"How long TLS handshakes with clients took that completed.", "listener")
 	http2Errors = newFamily(prometheus.CounterValue, "http2_errors_total",
@@ -97,7 +99,7 @@ var (
 var families = [...]*family{
 	buildInfo, configReloads, configLastSuccess, configGeneration,
 	openConnections, connections, connectionsRefused, connectionsClosed, requestsInFlight,
-	tlsHandshakes, tlsHandshakeDuration, http2Errors,
+	tlsHandshakes, tlsRefusals, tlsHandshakeDuration, http2Errors,
 	clientAuth, requests, requestDuration, requestBytes, responseBytes, openStreams, streamsCut,
 	upstreamAttempts, upstreamBroken, upstreamAttemptDuration, upstreamRetries, upstreamTargetUp,
 }

@@ -20,6 +20,7 @@ type Listener struct {
 
 	handshakes [tlsVersions][2][handshakeResults]atomic.Uint64 // by version, resumed or not, and result
 	handshake  histogram
+	denied     counts[string] // refused handshakes, by reason
 	http2      counts[string]
 }
 
@@ -73,6 +74,14 @@ func (l *Listener) Handshake(version uint16, resumed bool, result HandshakeResul
 	if result == HandshakeOK {
 		l.handshake.observe(took)
 	}
+}
+
+// HandshakeDenied counts why a handshake was refused that Handshake counted as HandshakeRefused. The reason is a decision's.
+func (l *Listener) HandshakeDenied(reason string) {
+	if l == nil {
+		return
+	}
+	l.denied.of(reason).Add(1)
 }
 
 // RequestBegan counts a request that is being served. Exactly one RequestEnded of the same handle has to follow.
@@ -151,6 +160,9 @@ func (l *Listener) collectHandshakes(out chan<- prometheus.Metric) {
 				tlsHandshakes.emit(out, float64(n), l.name, version.String(), strconv.FormatBool(how == 1), result.String())
 			}
 		}
+	}
+	for reason, n := range l.denied.all() {
+		tlsRefusals.emit(out, float64(n.Load()), l.name, reason)
 	}
 	if some {
 		l.handshake.emit(tlsHandshakeDuration, out, l.name)

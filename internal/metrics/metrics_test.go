@@ -190,6 +190,7 @@ func TestHandshakes(t *testing.T) {
 	l.Handshake(tls.VersionTLS13, false, metrics.HandshakeOK, 2*time.Millisecond)
 	l.Handshake(tls.VersionTLS13, true, metrics.HandshakeOK, time.Millisecond)
 	l.Handshake(tls.VersionTLS12, false, metrics.HandshakeRefused, time.Second)
+	l.HandshakeDenied("certificate_missing")
 	l.Handshake(0, false, metrics.HandshakeFailed, time.Second)
 	l.Handshake(tls.VersionTLS10, false, metrics.HandshakeResult(9), time.Second)
 	expect(t, s, "handshake", map[string]float64{
@@ -198,6 +199,7 @@ func TestHandshakes(t *testing.T) {
 		`tls_handshakes_total{listener="public",result="refused",resumed="false",version="1.2"}`:  1,
 		`tls_handshakes_total{listener="public",result="failed",resumed="false",version=""}`:      1,
 		`tls_handshakes_total{listener="public",result="failed",resumed="false",version="other"}`: 1,
+		`tls_handshake_refusals_total{listener="public",reason="certificate_missing"}`:            1,
 		`tls_handshake_duration_seconds_count{listener="public"}`:                                 2,
 		`tls_handshake_duration_seconds_sum{listener="public"}`:                                   0.003,
 	})

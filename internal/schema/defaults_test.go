@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/trust"
 	"sallyport/internal/upstream"
 )
 
@@ -47,13 +48,15 @@ func TestTheDefaultsAreThoseOfTheProgram(t *testing.T) {
 		"UpstreamTimeouts.queue":             upstream.DefaultQueueTimeout,
 		"UpstreamPool.max_idle":              upstream.DefaultMaxIdle,
 		"Upstream.resolve_every":             upstream.DefaultResolveEvery,
+		"KeySize.rsa":                        trust.MinRSABits,
 	}
 	// Words and truth values whose default is the first branch of some switch elsewhere, where tests of that package have it.
 	elsewhere := map[string]bool{
-		"ClientCertificate.mode": true, "ListenerTLS.client_auth": true, "ListenerTLS.min_version": true, "Matcher.match": true, "API.path": true,
+		"ClientCertificate.mode": true, "ListenerTLS.client_auth": true, "ListenerTLS.min_version": true,
+		"ListenerTLS.announce_authorities": true, "ListenerTLS.session_tickets": true, "Matcher.match": true, "API.path": true,
 		"CertificateHeader.format": true, "CertificateHeader.verify": true, "ProxyCertificate.required": true, "TrustStore.max_depth": true,
 		"Log.access": true, "Log.format": true, "Log.level": true, "Log.sample_every": true,
-		"Upstream.protocol": true, "Upstream.load_balancing": true, "Upstream.retry": true,
+		"KeySize.ec": true, "Upstream.protocol": true, "Upstream.load_balancing": true, "Upstream.retry": true,
 		"ValidateClientCertificate.validate_revocation": true, "ValidateClientCertificate.validate_trust": true,
 		"ValidateClientCertificate.validate_not_before": true, "ValidateClientCertificate.validate_not_after": true,
 	}
@@ -132,7 +135,7 @@ func TestWhatLoadRefusesAsNotBuiltIsMarked(t *testing.T) {
 		{reflect.TypeFor[config.CertificateRef](), "Name", anchor("{certificate: {name: a}}")},
 		{reflect.TypeFor[config.CertificateRef](), "File", anchor("{certificate: {file: a.pem}}")},
 		{reflect.TypeFor[config.Matcher](), "Alias", "client_certificate: {deny: [{alias: a}]}\n"},
-		{reflect.TypeFor[config.Matcher](), "Certificate", "client_certificate: {deny: [{certificate: a}]}\n"},
+		{reflect.TypeFor[config.Matcher](), "Certificate", "client_certificate: {deny: [{certificate: {file: a.pem}}]}\n"},
 		{reflect.TypeFor[config.Matcher](), "Serial", "client_certificate: {deny: [{serial: a}]}\n"},
 	} {
 		f, ok := tt.of.FieldByName(tt.field)

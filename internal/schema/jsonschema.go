@@ -84,6 +84,7 @@ const (
 	defTime       = "Time"
 	defTimeOrZero = "TimeOrZero"
 	defNetwork    = "Network"
+	defMoment     = "Moment"
 )
 
 // namedPattern finds a named value in a text. What has one is looked at when it is filled in, which the schema cannot.
@@ -146,6 +147,10 @@ func scalars() members[*node] {
 			{Const: 0},
 		}}},
 		{defNetwork, &node{Type: "string", Pattern: `^[0-9A-Fa-f:.]+/[0-9]+$|` + namedPattern, PatternErrorMessage: "a network is written 10.0.0.0/8 or 2001:db8::/32"}},
+		{defMoment, &node{
+			Type: "string", Pattern: `^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?$|` + namedPattern,
+			PatternErrorMessage: "a day is written 2027-03-14, a moment 2027-03-14T18:00:00Z",
+		}},
 	}
 }
 
@@ -238,6 +243,8 @@ func (m *model) valueSchema(o *object, k *key) (*node, error) {
 		return ref(defNetwork), nil
 	case t == reflect.TypeFor[config.Size]():
 		return sizeSchema(k)
+	case t == reflect.TypeFor[config.Moment]():
+		return ref(defMoment), nil
 	case t == reflect.TypeFor[time.Duration]() && k.zero:
 		return ref(defTimeOrZero), nil
 	case t == reflect.TypeFor[time.Duration]():

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -175,8 +176,12 @@ func (o *object) group(choice string) (names []string) {
 	return names
 }
 
-// isObject reports whether a type is a mapping of the document; other structs, such as netip.Prefix, are texts.
+// isObject reports whether a type is a mapping of the document; other structs, such as netip.Prefix and what reads its own
+// text, are texts.
 func isObject(t reflect.Type) bool {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return false
+	}
 	return t.Kind() == reflect.Struct && t.PkgPath() == reflect.TypeFor[config.Document]().PkgPath()
 }
 

@@ -47,6 +47,7 @@ contradict each other and files are for ` + "`validate`" + `.
 | time | A number with a unit: ` + "`250ms`, `5s`, `2m`, `1h30m`" + `. |
 | size | A number of bytes, or of KiB, MiB or GiB: ` + "`500`, `64KiB`, `1GiB`" + `. |
 | network | ` + "`10.0.0.0/8`, `2001:db8::/32`" + `. |
+| day or moment | ` + "`2027-03-14`, `2027-03-14T18:00:00Z`" + ` (RFC 3339). |
 | list | Never empty, and in brackets or with dashes also where it has one entry. |
 | path | Relative to the file that names it. |
 
@@ -259,6 +260,8 @@ func (w *writer) value(k *key) string {
 		text = "time"
 	case t == reflect.TypeFor[netip.Prefix]():
 		text = "network"
+	case t == reflect.TypeFor[config.Moment]():
+		text = "day or moment"
 	case t.Kind() == reflect.Int:
 		text = "number"
 	default:

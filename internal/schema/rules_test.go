@@ -37,6 +37,12 @@ func tooLarge(v any) bool {
 	return ok && len(s) > len("1048576GiB") && strings.HasSuffix(s, "iB") && strings.Trim(s[:len(s)-3], "0123456789") == ""
 }
 
+// isMoment reports whether a text has the form of a day or a moment, which only a calendar can tell is none.
+func isMoment(v any) bool {
+	s, ok := v.(string)
+	return ok && regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?$`).MatchString(s)
+}
+
 func isNumber(v any) bool {
 	switch v.(type) {
 	case int, int64, uint64, float64:
@@ -79,6 +85,8 @@ func rules() []rule {
 		must(`^(tls needs credentials|proxy_protocol needs|header needs a (name|value)|api_key needs|authentication needs methods|authenticate needs|revocation needs)`),
 		must(`^a (credential|certificate|secret|plan|key|named value|method|step|revocation list|key store) needs [a-z_]`),
 		must(`^an (anchor|entry of forward) needs [a-z]`),
+		must(`^min_key_size needs`),
+		must(`is written 2027-03-14 and a time`).butNot(func(v any) bool { return template(v) || isMoment(v) }),
 		must(`takes only one of`),
 		must(`^a matcher without a field|^match alone says nothing|^match says how subject and issuer`),
 		must(`^value belongs to header`),
@@ -90,6 +98,7 @@ func rules() []rule {
 	)
 	list = append(list, beyond("named values: they are filled in before anything is checked",
 		`^\{\{`, `named value`, `named\.`)...)
+	list = append(list, beyond("an expression: its grammar and its types are the program's", `^(expression|when): `)...)
 	list = append(list, beyond("a reference: the schema does not look beyond a mapping",
 		`^there is no `, `^there are \d+ APIs with the name`, `^several orgs have`, `already defined`, `is already forwarded`, `stands in this list twice`,
 		`is taken by the listener`, `already has a profile`, `belongs to the org`, `belongs to the APIs without`, `would answer the same requests`,
@@ -98,16 +107,17 @@ func rules() []rule {
 	list = append(list, beyond("one key's value against another's: the schema does not compare",
 		`has no effect`, `must be at most \S+, which is`, `^source: header needs`, `means something with source: header only`, `proxy_certificate\.required`,
 		`^the proxy's certificate is required`, `wants a certificate, but`, `no trust store`, `shuts nobody out`, `^authentication with several`,
-		`^mode (hard|soft) needs a source`, `only the last branch`, `^h[23] needs tls`, `^h2c is HTTP/2`, `validate_revocation is true`)...)
+		`^nobody can pass require_`, `^mode (hard|soft) needs a source`, `only the last branch`, `^h[23] needs tls`, `^h2c is HTTP/2`, `validate_revocation is true`)...)
 	list = append(list, beyond("what a text says: its grammar is the program's",
+		`needs its offset from UTC`, `^until: the year 1`,
 		`blanks around it`, `cannot be a name`, `longer than 256`, `name of an API cannot hold`, `^the (address|port|host|name|version|target|path of the target) `,
 		`canonical form`, `is every server name`, `is an IP address`, `has no scheme`, `has no wildcards`, `^path "`, `host pattern`, `is not a method`,
 		`methods are case-sensitive`, `^a header's (name|value)`, `^the header ".*" belongs to the protocol`, `is not the name of a server`, `without a port`,
-		`^(subject|issuer|common_name|serial|sha1|sha256|spki_sha256|issuer_sha256|san_\w+|an entry of pin_spki_sha256): `, `policy_oid must be`, `is not a URL`,
+		`^(subject|issuer|common_name|serial|sha1|sha256|spki_sha256|issuer_sha256|organization_identifier|policy_oid|san_\w+|an entry of pin_spki_sha256): `, `is not a URL`,
 		`^a (URL here|target) cannot`, `NUL character`)...)
 	list = append(list, beyond("two mappings at once: the schema looks at one", `is already given beside the key store's file$`)...)
 	return append(list, beyond("a file or variable: the schema opens none",
 		`^no entry (of the trust stores' key stores )?has the alias`, `^the alias ".*" `, `key store`, `PKCS#12`, `password`,
-		`^the file `, `certificate here`, `private key`, `no PEM block`, `^PEM block`, `^the environment variable`, `^the secret is empty`, `^the revocation list`,
+		`^the file `, `certificates? here`, `^".*:\d+": `, `private key`, `no PEM block`, `^PEM block`, `^the environment variable`, `^the secret is empty`, `^the revocation list`,
 		`not built yet`)...)
 }

@@ -42,7 +42,7 @@ func (in *inquiry) pathFault(s *Store, path []*x509.Certificate) *fault {
 	if f := in.rules(s, path); f != nil {
 		return f
 	}
-	if f := usageFault(path, s.purposeIn(in.use)); f != nil {
+	if f := usageFault(path, in.purpose(s)); f != nil {
 		return f
 	}
 	return timeFault(path, in.now)
@@ -126,6 +126,8 @@ func (in *inquiry) unanchored(s *Store, t *trails) *fault {
 		}
 	}
 	switch n := len(s.bySubject[string(last.RawIssuer)]); {
+	case n+len(o.parents[at]) > 0 && unverifiable(last) != "":
+		return faultf(last, decision.CertificateWeak, "%s is signed with %s", name(last), unverifiable(last))
 	case n > maxNamesakes:
 		return faultf(last, decision.CertificateUntrusted, "none of the first %d of %d trust anchors %s signed %s", maxNamesakes, n, issuerName(last), name(last))
 	case n > 0:

@@ -20,6 +20,8 @@ type Facts struct {
 	LooksLikeLeaf bool
 	// ClientAuth and ServerAuth say that its extended key usages admit that use, for a CA those of what it issues.
 	ClientAuth, ServerAuth bool
+	// OldVersion says that it has a version before 3, which is refused unless a store allows it.
+	OldVersion bool
 	// WeakKey says what is wrong with its key; empty when nothing is.
 	WeakKey string
 	// WeakSignature says that its signature, which is looked at where it is no anchor, is of a kind that is refused.
@@ -43,7 +45,8 @@ func FactsOf(cert *x509.Certificate) Facts {
 		MayIssue:      mayIssue(cert),
 		ClientAuth:    allows(cert, x509.ExtKeyUsageClientAuth),
 		ServerAuth:    allows(cert, x509.ExtKeyUsageServerAuth),
-		WeakKey:       keyWeakness(cert),
+		OldVersion:    cert.Version < 3,
+		WeakKey:       smallest.weakness(cert),
 		WeakSignature: !acceptedSignature(cert.SignatureAlgorithm),
 		Slow:          slowness(cert),
 		Altered:       looseness(cert),
@@ -57,8 +60,7 @@ func FactsOf(cert *x509.Certificate) Facts {
 
 // Examine judges a certificate as the leaf of some path to a CA, without having one: its form, strength, purpose, names
 // and validity, in the order in which a store looks at them. OK means only that nothing but a path is missing; the
-// certificate is not trusted by that. The detail says what broke. Purposes other than ServerAuth and Any mean
-// ClientAuth.
+// certificate is not trusted by that. The detail says what broke. PurposeDefault means ClientAuth.
 func Examine(cert *x509.Certificate, use Purpose, now time.Time) (reason decision.Reason, detail string) {
 	if f := examine(cert, use, now); f != nil {
 		return f.reason, f.detail
@@ -78,7 +80,7 @@ func examine(cert *x509.Certificate, use Purpose, now time.Time) *fault {
 	if len(cert.UnhandledCriticalExtensions) > 0 {
 		return formFault(path)
 	}
-	f := cmp.Or(signatureFault([]*x509.Certificate{cert, nil}), keyFault(path))
+	f := cmp.Or(versionFault(path, false), signatureFault([]*x509.Certificate{cert, nil}), smallest.fault(path))
 	if use != ServerAuth && use != Any {
 		f = cmp.Or(f, (&inquiry{use: ClientAuth}).callerFault(&Store{}, cert))
 	}

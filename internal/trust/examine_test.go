@@ -36,6 +36,7 @@ func TestExamineAgreesWithAStore(t *testing.T) {
 		{"one for servers only", leaf(testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), decision.CertificatePurpose},
 		{"a short key", leaf(testpki.Options{Key: testpki.RSA1024}), decision.CertificateWeak},
 		{"an old signature", leaf(testpki.Options{SignatureAlgorithm: x509.SHA1WithRSA}), decision.CertificateWeak},
+		{"one of version 1", leaf(testpki.Options{Version1: true}), decision.CertificateWeak},
 		{"a CA", ca.Intermediate(t, testpki.Options{}), decision.CertificatePurpose},
 		{"a critical extension that nobody knows", leaf(testpki.Options{Extensions: []pkix.Extension{critical}}), decision.CertificateChain},
 		{"a NUL in the name", leaf(testpki.Options{CommonName: "a\x00b"}), decision.CertificateMalformed},
@@ -48,7 +49,7 @@ func TestExamineAgreesWithAStore(t *testing.T) {
 			t.Errorf("%s: %s (%s), a store says %s (%s), want %s", tt.name, got, detail, verdict.Reason, verdict.Detail, tt.want)
 		}
 	}
-	if got, _ := trust.Examine(tests[6].cert.Cert, trust.ServerAuth, now); got != decision.OK {
+	if got, _ := trust.Examine(tests[7].cert.Cert, trust.ServerAuth, now); got != decision.OK {
 		t.Errorf("a CA as a server: %s", got)
 	}
 	if got, _ := trust.Examine(tests[3].cert.Cert, trust.Any, now); got != decision.OK {
@@ -82,6 +83,10 @@ func TestFactsOf(t *testing.T) {
 		{
 			"a weak one", ca.Leaf(t, testpki.Options{Key: testpki.RSA1024, SignatureAlgorithm: x509.MD5WithRSA}).Cert,
 			trust.Facts{ClientAuth: true, ServerAuth: true, WeakSignature: true, WeakKey: "an RSA key of 1024 bits, 2048 are needed"},
+		},
+		{
+			"one of version 1", ca.Leaf(t, testpki.Options{Version1: true}).Cert,
+			trust.Facts{ClientAuth: true, ServerAuth: true, OldVersion: true},
 		},
 		{
 			"a name with a NUL", ca.Leaf(t, testpki.Options{CommonName: "a\x00b"}).Cert,

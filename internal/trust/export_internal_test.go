@@ -32,7 +32,7 @@ func Acceptable(set *Set, presented []*x509.Certificate, at time.Time) bool {
 		others.AddCert(cert)
 	}
 	paths, err := presented[0].Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: others, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{s.purposeIn(set.use).usage()},
+		Roots: roots, Intermediates: others, CurrentTime: at, KeyUsages: in.purpose(s).usages(),
 	})
 	return err == nil && slices.ContainsFunc(paths, func(path []*x509.Certificate) bool { return in.rules(s, path) == nil })
 }

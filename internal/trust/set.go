@@ -21,7 +21,7 @@ type Set struct {
 	stores      []*Store
 	fingerprint [32]byte
 	announce    [][]byte
-	boundaries  []time.Time // when anchors begin and cease to be valid, ascending
+	boundaries  []time.Time // when anchors begin and cease to be valid, and purposes end, ascending
 	cache       cache
 }
 
@@ -58,6 +58,9 @@ func (s *Set) prepare() {
 		for _, a := range store.anchors {
 			s.announce = append(s.announce, a.RawSubject)
 			s.boundaries = append(s.boundaries, a.NotBefore, afterLast(a))
+		}
+		if !store.until.IsZero() {
+			s.boundaries = append(s.boundaries, store.until)
 		}
 		for _, p := range store.pins {
 			s.announce = append(s.announce, p.RawIssuer)
@@ -99,7 +102,7 @@ func (s *Set) Announce() [][]byte {
 
 // Verify says whether the chain is acceptable at the time now. Nothing presented is certificate_missing, a nil or zero
 // set trust_unavailable. Once a chain has been seen, and until something in it or in the anchors begins or ceases to be
-// valid, the answer comes from the cache, without a lock and without an allocation. A chain that is accepted although
+// valid or the purpose of a store ends, the answer comes from the cache, without a lock and without an allocation. A chain that is accepted although
 // it has more in it than the path, or another order, is remembered by the Chain alone, so that nobody fills the cache
 // with variations of his certificate. The certificates of a verdict from the cache are equal to those presented, not
 // the same pointers.
@@ -191,7 +194,7 @@ func (s *Set) judge(c *Chain, now time.Time, t *decision.Trace) (*Verdict, windo
 	in := &inquiry{chain: c, now: now, use: s.use}
 	for _, store := range s.stores {
 		f := in.ask(store)
-		f.record(t, store.name)
+		f.record(t, in, store)
 		if f.fault == nil {
 			return f.verdict(store.name, w), w
 		}
@@ -209,7 +212,7 @@ func (s *Set) judge(c *Chain, now time.Time, t *decision.Trace) (*Verdict, windo
 	return v, w
 }
 
-// window returns the time around now in which no anchor begins or ceases to be valid.
+// window returns the time around now in which no anchor begins or ceases to be valid and no purpose ends.
 func (s *Set) window(now time.Time) window {
 	after, _ := slices.BinarySearchFunc(s.boundaries, now, func(boundary, now time.Time) int {
 		if boundary.After(now) {

@@ -17,11 +17,19 @@ func TestAStoreWithoutAnchorsCannotBeMade(t *testing.T) {
 	t.Parallel()
 	leaf := testpki.NewSelfSigned(t, testpki.Options{})
 	for name, cfg := range map[string]trust.StoreConfig{
-		"none":             {Name: "partners"},
-		"nil":              {Name: "partners", Anchors: []trust.Anchor{{}}},
-		"not parsed":       {Name: "partners", Anchors: []trust.Anchor{{Certificate: &x509.Certificate{IsCA: true, BasicConstraintsValid: true}}}},
-		"one good one nil": {Name: "partners", Anchors: []trust.Anchor{{Certificate: leaf.Cert}, {Pin: true}}},
-		"unknown purpose":  {Name: "partners", Anchors: []trust.Anchor{{Certificate: leaf.Cert}}, Purpose: trust.Any + 1},
+		"none":                         {Name: "partners"},
+		"nil":                          {Name: "partners", Anchors: []trust.Anchor{{}}},
+		"not parsed":                   {Name: "partners", Anchors: []trust.Anchor{{Certificate: &x509.Certificate{IsCA: true, BasicConstraintsValid: true}}}},
+		"one good one nil":             {Name: "partners", Anchors: []trust.Anchor{{Certificate: leaf.Cert}, {Pin: true}}},
+		"unknown purpose":              {Name: "partners", Anchors: cas(leaf), Purpose: trust.ClientAuthOrMissing + 1},
+		"an end of nothing":            {Name: "partners", Anchors: cas(leaf), Until: now},
+		"an end of client_auth":        {Name: "partners", Anchors: cas(leaf), Until: now, Purpose: trust.ClientAuth},
+		"an end of server_auth":        {Name: "partners", Anchors: cas(leaf), Until: now, Purpose: trust.ServerAuth},
+		"RSA keys that are too small":  {Name: "partners", Anchors: cas(leaf), MinKeySize: trust.KeySize{RSA: 2047}},
+		"RSA keys that nobody has":     {Name: "partners", Anchors: cas(leaf), MinKeySize: trust.KeySize{RSA: 8193}},
+		"a curve that is too small":    {Name: "partners", Anchors: cas(leaf), MinKeySize: trust.KeySize{EC: 224}},
+		"a curve between two":          {Name: "partners", Anchors: cas(leaf), MinKeySize: trust.KeySize{EC: 257}},
+		"a curve of less than nothing": {Name: "partners", Anchors: cas(leaf), MinKeySize: trust.KeySize{EC: -1}},
 	} {
 		if s, err := trust.NewStore(cfg); s != nil || err == nil || !strings.Contains(err.Error(), `trust store "partners"`) {
 			t.Errorf("%s: store %v, error %v", name, s, err)
@@ -38,7 +46,8 @@ func TestASetWithoutStoresCannotBeMade(t *testing.T) {
 		"a zero store":       func() (*trust.Set, error) { return trust.NewSet(trust.ClientAuth, &trust.Store{}, good) },
 		"no use":             func() (*trust.Set, error) { return trust.NewSet(trust.PurposeDefault, good) },
 		"any use":            func() (*trust.Set, error) { return trust.NewSet(trust.Any, good) },
-		"a use out of range": func() (*trust.Set, error) { return trust.NewSet(trust.Any+1, good) },
+		"a use that may end": func() (*trust.Set, error) { return trust.NewSet(trust.ClientAuthOrMissing, good) },
+		"a use out of range": func() (*trust.Set, error) { return trust.NewSet(trust.ClientAuthOrMissing+1, good) },
 	} {
 		if s, err := newOne(); s != nil || err == nil {
 			t.Errorf("%s: set %v, error %v", name, s, err)
@@ -218,17 +227,24 @@ func TestFingerprintsFollowTheContent(t *testing.T) {
 	equal := base
 	equal.Anchors = cas(b, a, b)
 	equal.MaxDepth = trust.DefaultMaxDepth
+	equal.MinKeySize = trust.KeySize{RSA: 2048, EC: 256}
 	if newStore(t, equal).Fingerprint() != first.Fingerprint() {
-		t.Error("order, repetition and the written-out default change the fingerprint")
+		t.Error("order, repetition and the written-out defaults change the fingerprint")
 	}
 	seen := map[[32]byte]string{first.Fingerprint(): "base"}
 	for name, cfg := range map[string]trust.StoreConfig{
-		"name":    {Name: "other", Anchors: cas(a, b), MaxDepth: -1},
-		"anchors": {Name: "partners", Anchors: cas(a), MaxDepth: -1},
-		"pin":     {Name: "partners", Anchors: append(cas(a), pins(b)...), MaxDepth: -1},
-		"pins":    {Name: "partners", Anchors: pins(a, b), MaxDepth: -1},
-		"purpose": {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, Purpose: trust.Any},
-		"depth":   {Name: "partners", Anchors: cas(a, b), MaxDepth: 1},
+		"name":                  {Name: "other", Anchors: cas(a, b), MaxDepth: -1},
+		"anchors":               {Name: "partners", Anchors: cas(a), MaxDepth: -1},
+		"pin":                   {Name: "partners", Anchors: append(cas(a), pins(b)...), MaxDepth: -1},
+		"pins":                  {Name: "partners", Anchors: pins(a, b), MaxDepth: -1},
+		"purpose":               {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, Purpose: trust.Any},
+		"depth":                 {Name: "partners", Anchors: cas(a, b), MaxDepth: 1},
+		"its end":               {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, Purpose: trust.Any, Until: now},
+		"a later end":           {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, Purpose: trust.Any, Until: now.Add(time.Hour)},
+		"an end a moment later": {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, Purpose: trust.Any, Until: now.Add(1)},
+		"RSA":                   {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, MinKeySize: trust.KeySize{RSA: 3072}},
+		"curves":                {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, MinKeySize: trust.KeySize{EC: 384}},
+		"version 1":             {Name: "partners", Anchors: cas(a, b), MaxDepth: -1, AllowV1: true},
 	} {
 		f := newStore(t, cfg).Fingerprint()
 		if other, taken := seen[f]; taken {
@@ -298,16 +314,23 @@ func TestWarningsNameWhatAnOperatorShouldKnow(t *testing.T) {
 		{"an expired pin", cas(testpki.NewSelfSigned(t, testpki.Options{NotAfter: past}))[0], trust.PurposeDefault, []string{"is pinned and refused: it expired"}},
 		{"a pin with a small key", cas(testpki.NewSelfSigned(t, testpki.Options{Key: testpki.RSA1024}))[0], trust.PurposeDefault, []string{"RSA key of 1024 bits"}},
 		{"a pin for servers", cas(testpki.NewSelfSigned(t, testpki.Options{ExtKeyUsage: server}))[0], trust.ClientAuth, []string{"not meant for client_auth"}},
+		{"a pin for servers where the client's purpose may be missing", cas(testpki.NewSelfSigned(t, testpki.Options{ExtKeyUsage: server}))[0], trust.ClientAuthOrMissing, nil},
+		{"a CA for servers where the client's purpose may be missing", cas(testpki.NewCA(t, testpki.Options{}).Intermediate(t, testpki.Options{ExtKeyUsage: server}))[0], trust.ClientAuthOrMissing, nil},
+		{"a CA for mail where the client's purpose may be missing", cas(testpki.NewCA(t, testpki.Options{}).Intermediate(t, testpki.Options{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}))[0], trust.ClientAuthOrMissing, []string{"is a CA that is not meant for client_auth_or_missing"}},
+		{"a pin of version 1", cas(testpki.NewSelfSigned(t, testpki.Options{Version1: true}))[0], trust.PurposeDefault, []string{"is pinned and refused: it has version 1, which allow_v1: true admits"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			got := newStore(t, trust.StoreConfig{Anchors: []trust.Anchor{tc.anchor}, Purpose: tc.purpose}).Warnings(now)
 			if len(got) != len(tc.want) {
-				t.Fatalf("warnings = %q, want %q", got, tc.want)
+				t.Fatalf("warnings = %v, want %q", got, tc.want)
 			}
 			for i := range got {
-				if !strings.Contains(got[i], tc.want[i]) || !strings.HasPrefix(got[i], `trust store "partners": "CN=Test`) {
-					t.Errorf("warning = %q, want it to say %q", got[i], tc.want[i])
+				if !strings.Contains(got[i].Text, tc.want[i]) || !strings.HasPrefix(got[i].Text, `trust store "partners": "CN=Test`) {
+					t.Errorf("warning = %q, want it to say %q", got[i].Text, tc.want[i])
+				}
+				if got[i].Certificate != tc.anchor.Certificate {
+					t.Errorf("warning %q is about another certificate", got[i].Text)
 				}
 			}
 		})
@@ -351,7 +374,8 @@ func TestExplainRecordsEveryStoreAsked(t *testing.T) {
 func TestPurposesAreNamedAsInTheConfiguration(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[trust.Purpose]string{
-		trust.ClientAuth: "client_auth", trust.ServerAuth: "server_auth", trust.Any: "any", trust.PurposeDefault: "default", 200: "default",
+		trust.ClientAuth: "client_auth", trust.ServerAuth: "server_auth", trust.Any: "any", trust.ClientAuthOrMissing: "client_auth_or_missing",
+		trust.PurposeDefault: "default", 200: "default",
 	} {
 		if p.String() != want {
 			t.Errorf("purpose %d = %q, want %q", p, p, want)

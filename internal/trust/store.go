@@ -2,13 +2,13 @@ package trust
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // DefaultMaxDepth is the number of intermediates allowed between leaf and anchor unless a store says otherwise.
@@ -30,6 +30,14 @@ type StoreConfig struct {
 	Anchors []Anchor
 	// Purpose is the extended key usage asked for; PurposeDefault takes the set's.
 	Purpose Purpose
+	// Until is the moment from which on Purpose is PurposeDefault, whatever it was; zero means never. It goes with Any and
+	// ClientAuthOrMissing.
+	Until time.Time
+	// MinKeySize are the smallest keys on a path.
+	MinKeySize KeySize
+	// AllowV1 admits leaves and pins of versions before 3 (RFC 5280 §4.1.2.1). They have no extensions, so nothing says what
+	// they may be used for. They never issue anything.
+	AllowV1 bool
 	// MaxDepth is the largest number of intermediates between leaf and anchor; negative means DefaultMaxDepth, zero
 	// none.
 	MaxDepth int
@@ -39,6 +47,9 @@ type StoreConfig struct {
 type Store struct {
 	name     string
 	purpose  Purpose
+	until    time.Time // when the purpose ends; zero for never
+	keys     KeySize   // nothing in it is zero
+	allowV1  bool
 	maxDepth int
 
 	anchors []*x509.Certificate            // CA anchors, ordered by their DER
@@ -56,12 +67,22 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 	if len(cfg.Anchors) == 0 {
 		return nil, fmt.Errorf("trust store %q has no anchors", cfg.Name)
 	}
-	if cfg.Purpose > Any {
+	if cfg.Purpose > ClientAuthOrMissing {
 		return nil, fmt.Errorf("trust store %q: unknown purpose %d", cfg.Name, cfg.Purpose)
+	}
+	if !cfg.Until.IsZero() && !cfg.Purpose.ends() {
+		return nil, fmt.Errorf("trust store %q: the purpose %s has no end", cfg.Name, cfg.Purpose)
+	}
+	keys, err := cfg.MinKeySize.orDefault()
+	if err != nil {
+		return nil, fmt.Errorf("trust store %q: %w", cfg.Name, err)
 	}
 	s := &Store{
 		name:      cfg.Name,
 		purpose:   cfg.Purpose,
+		until:     cfg.Until,
+		keys:      keys,
+		allowV1:   cfg.AllowV1,
 		maxDepth:  cfg.MaxDepth,
 		pins:      map[[32]byte]*x509.Certificate{},
 		isAnchor:  map[[32]byte]*x509.Certificate{},
@@ -89,7 +110,9 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 func (s *Store) add(a Anchor) {
 	id := sha256.Sum256(a.Certificate.Raw)
 	if a.Pin || !isCA(a.Certificate) {
-		s.pins[id] = a.Certificate
+		if s.pins[id] == nil {
+			s.pins[id] = a.Certificate
+		}
 		return
 	}
 	if s.isAnchor[id] == nil {
@@ -109,7 +132,16 @@ func (s *Store) sum() [32]byte {
 	text := binary.BigEndian.AppendUint64(nil, uint64(len(s.name)))
 	text = append(text, s.name...)
 	text = append(text, byte(s.purpose))
-	text = binary.BigEndian.AppendUint64(text, uint64(s.maxDepth)) //nolint:gosec // never negative here
+	if s.allowV1 {
+		text = append(text, 1)
+	} else {
+		text = append(text, 0)
+	}
+	text = binary.BigEndian.AppendUint64(text, uint64(s.keys.RSA))           //nolint:gosec // never negative
+	text = binary.BigEndian.AppendUint64(text, uint64(s.keys.EC))            //nolint:gosec // never negative
+	text = binary.BigEndian.AppendUint64(text, uint64(s.until.Unix()))       //nolint:gosec // any 64 bits will do
+	text = binary.BigEndian.AppendUint64(text, uint64(s.until.Nanosecond())) //nolint:gosec // never negative
+	text = binary.BigEndian.AppendUint64(text, uint64(s.maxDepth))           //nolint:gosec // never negative here
 	text = binary.BigEndian.AppendUint64(text, uint64(len(s.anchors)))
 	digest.Write(text)
 	for _, a := range s.anchors {
@@ -163,11 +195,6 @@ func (s *Store) Fingerprint() [32]byte {
 		return [32]byte{}
 	}
 	return s.fingerprint
-}
-
-// purposeIn returns the purpose that the store has in a set used for use.
-func (s *Store) purposeIn(use Purpose) Purpose {
-	return cmp.Or(s.purpose, use)
 }
 
 // namesake is an anchor among those of one name.

@@ -224,10 +224,8 @@ func (w *walk) reach(path []int, anchor *x509.Certificate) {
 	w.found = append(w.found, append(certs, anchor))
 }
 
-// mayIssue reports whether a certificate may issue others, as x509 has it (RFC 5280 §4.2.1.3 and §4.2.1.9).
+// mayIssue reports whether a certificate may issue others, as x509.Certificate.Verify has it (RFC 5280 §4.2.1.3 and §4.2.1.9).
+// One of a version before 3 may not, whatever a store allows: it cannot say that it is a CA.
 func mayIssue(cert *x509.Certificate) bool {
-	if cert.Version == 3 && !cert.BasicConstraintsValid || cert.BasicConstraintsValid && !cert.IsCA {
-		return false
-	}
-	return cert.KeyUsage == 0 || cert.KeyUsage&x509.KeyUsageCertSign != 0
+	return isCA(cert) && (cert.KeyUsage == 0 || cert.KeyUsage&x509.KeyUsageCertSign != 0)
 }

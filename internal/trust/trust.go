@@ -20,43 +20,6 @@ import (
 	"sallyport/internal/identity"
 )
 
-// Purpose is the extended key usage (RFC 5280 §4.2.1.12) that a store asks of certificates.
-type Purpose uint8
-
-// The purposes.
-const (
-	PurposeDefault Purpose = iota // what the set is used for: ClientAuth or ServerAuth
-	ClientAuth                    // id-kp-clientAuth
-	ServerAuth                    // id-kp-serverAuth
-	Any                           // no extended key usage is asked for
-)
-
-// String returns the purpose's word in the configuration.
-func (p Purpose) String() string {
-	switch p {
-	case ClientAuth:
-		return "client_auth"
-	case ServerAuth:
-		return "server_auth"
-	case Any:
-		return "any"
-	case PurposeDefault:
-	}
-	return "default"
-}
-
-// usage returns the extended key usage to ask for.
-func (p Purpose) usage() x509.ExtKeyUsage {
-	switch p {
-	case ServerAuth:
-		return x509.ExtKeyUsageServerAuth
-	case Any:
-		return x509.ExtKeyUsageAny
-	case ClientAuth, PurposeDefault:
-	}
-	return x509.ExtKeyUsageClientAuth
-}
-
 // Flaw is a fault that shares its reason with others but not its remedy.
 type Flaw uint8
 

@@ -64,16 +64,21 @@ func printable(text string) string {
 }
 
 // record puts the finding of a store into a trace.
-func (f *finding) record(t *decision.Trace, store string) {
+func (f *finding) record(t *decision.Trace, in *inquiry, s *Store) {
 	switch {
 	case !t.Enabled():
+		return
 	case f.fault != nil:
-		t.Addf("trust", decision.Fail, "trust store %q: %s: %s", store, f.fault.reason, f.fault.detail)
+		t.Addf("trust", decision.Fail, "trust store %q: %s: %s", s.name, f.fault.reason, f.fault.detail)
+		return
 	case f.pin != nil:
-		t.Addf("trust", decision.Pass, "trust store %q: %s is pinned", store, name(f.pin))
+		t.Addf("trust", decision.Pass, "trust store %q: %s is pinned", s.name, name(f.pin))
 	default:
-		t.Addf("trust", decision.Pass, "trust store %q: %s is anchored in %s, intermediates: %d", store,
+		t.Addf("trust", decision.Pass, "trust store %q: %s is anchored in %s, intermediates: %d", s.name,
 			name(f.path[0]), name(f.path[len(f.path)-1]), depth(f.path))
+	}
+	if text := in.reprieve(s, f.path, f.pin != nil); text != "" {
+		t.Addf("purpose", decision.Info, "trust store %q: %s", s.name, text)
 	}
 }
 
@@ -127,6 +132,7 @@ func (in *inquiry) ask(s *Store) *finding {
 		f.path, f.fault = in.find(s)
 	}
 	if f.fault != nil {
+		f.fault.detail += in.lapse(s, f.fault)
 		return f
 	}
 	id, err := identity.Of(f.path)
@@ -139,13 +145,13 @@ func (in *inquiry) ask(s *Store) *finding {
 }
 
 // pinFault judges a leaf that the store pins. A pin is its own anchor: nobody's signature on it counts, and none is
-// checked. Its key, its purpose where it states one, and its validity are.
+// checked. Its version, its key, its purpose where it states one, and its validity are.
 func (in *inquiry) pinFault(s *Store) *fault {
 	leaf := in.chain.certs[:1]
-	if f := keyFault(leaf); f != nil {
+	if f := s.strengthFault(leaf); f != nil {
 		return f
 	}
-	if f := usageFault(leaf, s.purposeIn(in.use)); f != nil {
+	if f := usageFault(leaf, in.purpose(s)); f != nil {
 		return f
 	}
 	return timeFault(leaf, in.now)
@@ -169,7 +175,7 @@ func (in *inquiry) find(s *Store) ([]*x509.Certificate, *fault) {
 		Roots:         roots,
 		Intermediates: others,
 		CurrentTime:   in.now,
-		KeyUsages:     []x509.ExtKeyUsage{s.purposeIn(in.use).usage()},
+		KeyUsages:     in.purpose(s).usages(),
 	})
 	if err != nil {
 		return nil, in.diagnose(s, t, err)
@@ -193,10 +199,7 @@ func (in *inquiry) rules(s *Store, path []*x509.Certificate) *fault {
 	if f := depthFault(s, path); f != nil {
 		return f
 	}
-	if f := signatureFault(path); f != nil {
-		return f
-	}
-	if f := keyFault(path); f != nil {
+	if f := s.strengthFault(path); f != nil {
 		return f
 	}
 	return in.callerFault(s, path[0])
@@ -209,13 +212,18 @@ const signingUsages = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement
 // call. Only a pin says so. Backends often show a self-signed CA certificate that is its own anchor; they may. And it
 // refuses a caller whose key may do other things only, such as sign lists or be encrypted to.
 func (in *inquiry) callerFault(s *Store, leaf *x509.Certificate) *fault {
-	switch {
-	case in.use == ClientAuth && isCA(leaf):
+	if in.use == ClientAuth && isCA(leaf) {
 		return faultf(leaf, decision.CertificatePurpose, "%s is a CA certificate: it calls only where it is anchored with pin: true", name(leaf))
-	case s.purposeIn(in.use) == ClientAuth && leaf.KeyUsage != 0 && leaf.KeyUsage&signingUsages == 0:
-		return faultf(leaf, decision.CertificatePurpose, "%s is not meant for %s: its key usage allows neither signatures nor key agreement", name(leaf), ClientAuth).as(FlawKeyUsage)
 	}
-	return nil
+	return in.keyUsageFault(in.purpose(s), leaf)
+}
+
+// keyUsageFault refuses a key that may not do what a client's does, where the purpose is a client's.
+func (in *inquiry) keyUsageFault(p Purpose, leaf *x509.Certificate) *fault {
+	if !p.forCallers() || leaf.KeyUsage == 0 || leaf.KeyUsage&signingUsages != 0 {
+		return nil
+	}
+	return faultf(leaf, decision.CertificatePurpose, "%s is not meant for %s: its key usage allows neither signatures nor key agreement", name(leaf), ClientAuth).as(FlawKeyUsage)
 }
 
 // depth returns the number of intermediates of a path.
@@ -226,29 +234,6 @@ func depthFault(s *Store, path []*x509.Certificate) *fault {
 		return nil
 	}
 	return faultf(path[0], decision.CertificateChain, "%d intermediates between %s and its anchor, max_depth is %d", depth(path), name(path[0]), s.maxDepth).as(FlawDepth)
-}
-
-// usageFault finds the certificate of a path that states extended key usages without the one asked for. Usages nest
-// from the anchor down, as x509 has it.
-func usageFault(path []*x509.Certificate, p Purpose) *fault {
-	usage := p.usage()
-	if usage == x509.ExtKeyUsageAny {
-		return nil
-	}
-	for _, cert := range path {
-		if !allows(cert, usage) {
-			return faultf(cert, decision.CertificatePurpose, "%s is not meant for %s: its extended key usages leave it out", name(cert), p)
-		}
-	}
-	return nil
-}
-
-// allows reports whether a certificate may be used for usage; one that states none may be used for all.
-func allows(cert *x509.Certificate, usage x509.ExtKeyUsage) bool {
-	if len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 {
-		return true
-	}
-	return slices.Contains(cert.ExtKeyUsage, usage) || slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 // timeFault finds the first certificate that is outside its validity.

@@ -316,7 +316,7 @@ func formRefusals() []refusal {
 		{"an intermediate of version 1", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{})
 			return callers(t, ca), ca.Intermediate(t, testpki.Options{CommonName: "V1 CA", Version1: true}).Leaf(t, testpki.Options{}).Chain()
-		}, decision.CertificateChain, nil},
+		}, decision.CertificateChain, []string{"V1 CA", "may not issue"}},
 		{"a critical extension that nobody knows", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{})
 			extension := pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 7}, Critical: true, Value: []byte{5, 0}}
@@ -457,7 +457,7 @@ func acceptances() []acceptance {
 		}},
 		{"a pin of version 1 signed with SHA-1", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			pin := testpki.NewSelfSigned(t, testpki.Options{Version1: true, SignatureAlgorithm: x509.ECDSAWithSHA1})
-			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(pin)})), present(pin)
+			return newSet(t, trust.ClientAuth, newStore(t, trust.StoreConfig{Anchors: cas(pin), AllowV1: true})), present(pin)
 		}},
 		{"a CA that is also pinned issues", func(t *testing.T) (*trust.Set, []*x509.Certificate) {
 			ca := testpki.NewCA(t, testpki.Options{})

@@ -8,16 +8,29 @@ import (
 	"time"
 )
 
-// Warnings returns what an operator should know about the store at the time now, one sentence each, in a fixed order:
-// anchors that are skipped because they are expired or not yet valid, keys that are too weak, CA certificates that
-// cannot issue anything of use, and self-signed certificates that look like a single party's and yet stand for a CA.
-func (s *Store) Warnings(now time.Time) []string {
+// Warning is what an operator should know about a store or one certificate of it.
+type Warning struct {
+	// Certificate is the anchor or pin, as NewStore was given it: of those that are the same, the first. Nil where it is about
+	// the end of the store's purpose.
+	Certificate *x509.Certificate
+	// Text is a sentence that names the store and the certificate.
+	Text string
+}
+
+// Warnings returns what an operator should know about the store at the time now, in a fixed order:
+// a purpose that has ended or soon does, anchors that are skipped because they are expired or not yet valid, keys that are
+// too weak, CA certificates that cannot issue anything of use, and self-signed certificates that look like a single party's
+// and yet stand for a CA.
+func (s *Store) Warnings(now time.Time) []Warning {
 	if s == nil {
 		return nil
 	}
-	var warnings []string
+	var warnings []Warning
 	warn := func(cert *x509.Certificate, text string) {
-		warnings = append(warnings, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text))
+		warnings = append(warnings, Warning{cert, fmt.Sprintf("trust store %q: %s %s", s.name, name(cert), text)})
+	}
+	if !s.until.IsZero() && !now.Add(purposeNotice).Before(s.until) {
+		warnings = append(warnings, Warning{Text: fmt.Sprintf("trust store %q: %s", s.name, s.untilWarning(now))})
 	}
 	for _, cert := range s.anchors {
 		if odd := unpresentable(cert); odd != "" {
@@ -29,13 +42,13 @@ func (s *Store) Warnings(now time.Time) []string {
 		if f := validityFault(cert, now); f != nil {
 			warn(cert, fmt.Sprintf("is skipped: %s", validityText(cert, now)))
 		}
-		if weakness := keyWeakness(cert); weakness != "" {
+		if weakness := s.keys.weakness(cert); weakness != "" {
 			warn(cert, "has "+weakness+": nothing that it issued is accepted")
 		}
 		if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 			warn(cert, "is a CA whose key usage does not allow it to issue certificates: nothing that it issued is accepted")
 		}
-		if p := s.purpose; p != PurposeDefault && p != Any && !allows(cert, p.usage()) {
+		if p := s.purposeIn(PurposeDefault, now); p != PurposeDefault && !p.allows(cert) {
 			warn(cert, fmt.Sprintf("is a CA that is not meant for %s: nothing that it issued is accepted", p))
 		}
 		if looksLikeLeaf(cert) {
@@ -49,14 +62,29 @@ func (s *Store) Warnings(now time.Time) []string {
 		if validityFault(cert, now) != nil {
 			warn(cert, "is pinned and refused: "+validityText(cert, now))
 		}
-		if weakness := keyWeakness(cert); weakness != "" {
+		if weakness := s.keys.weakness(cert); weakness != "" {
 			warn(cert, "is pinned and refused: it has "+weakness)
 		}
-		if p := s.purpose; p != PurposeDefault && p != Any && !allows(cert, p.usage()) {
+		if cert.Version < 3 && !s.allowV1 {
+			warn(cert, fmt.Sprintf("is pinned and refused: it has version %d, which allow_v1: true admits", cert.Version))
+		}
+		if p := s.purposeIn(PurposeDefault, now); p != PurposeDefault && !p.allows(cert) {
 			warn(cert, fmt.Sprintf("is pinned and refused: it is not meant for %s", p))
 		}
 	}
 	return warnings
+}
+
+// purposeNotice is how long before its end the purpose of a store is worth a word: as long as it takes to have certificates
+// issued anew.
+const purposeNotice = 90 * 24 * time.Hour
+
+// untilWarning says when the purpose ends or has ended.
+func (s *Store) untilWarning(now time.Time) string {
+	if s.ended(now) {
+		return fmt.Sprintf("its purpose %s ended at %s: since then it asks callers for %s, as if it had none", s.purpose, s.untilText(), ClientAuth)
+	}
+	return fmt.Sprintf("its purpose %s ends at %s: from then on it asks callers for %s, as if it had none", s.purpose, s.untilText(), ClientAuth)
 }
 
 // unpresentable says why no chain may have the certificate in it; empty when one may.

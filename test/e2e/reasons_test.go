@@ -44,6 +44,7 @@ apis:
   - {name: open, path: /open/, methods: [GET, POST], upstream: echo, limits: {max_body_size: 1KiB}}
   - {name: narrow, path: /narrow/, upstream: narrow}
   - {name: dead, path: /dead/, upstream: dead}
+  - {name: secure, path: /secure/, upstream: echo, policy: [{require_tls: {}}]}
   - name: orders
     path: /orders/
     listeners: [public]
@@ -73,12 +74,12 @@ CipherString = DEFAULT@SECLEVEL=0
 // unreachable are the reasons that no command line provokes yet, and why.
 func unreachable() map[decision.Reason]string {
 	const revocation, header, users, credentials, policy = "revocation is not built", "certificates in headers are not built",
-		"users are not built", "credentials besides certificates are not built", "policies are not built"
+		"users are not built", "credentials besides certificates are not built", "the steps that refuse with it are not built"
 	return map[decision.Reason]string{
 		decision.CertificateRevoked: revocation, decision.RevocationUnknown: revocation,
 		decision.UserUnknown: users, decision.UserCertificateMismatch: users, decision.UserDisabled: users,
 		decision.HeaderSourceUntrusted: header, decision.HeaderMalformed: header, decision.HeaderAmbiguous: header,
-		decision.TLSRequired: policy, decision.PolicyDenied: policy,
+		decision.PolicyDenied:      policy,
 		decision.CredentialMissing: credentials, decision.CredentialInvalid: credentials, decision.TokenBindingMismatch: credentials,
 		decision.RateLimited: credentials, decision.QuotaExceeded: credentials,
 		decision.InternalError: "it is a mistake of the gateway; TestAPanicIsAnInternalErrorAndIsLogged makes one",
@@ -99,6 +100,7 @@ func provocations() []provocation {
 		{decision.OK, "CURL AS:partner " + orders, 200, "--cert partner.pem " + orders},
 		{decision.CertificateMissing, "CURL " + orders, 401, orders},
 		{decision.MisdirectedRequest, "CURL --header 'Host: strict.test' https://localhost:TLS/open/", 421, "--host strict.test https://localhost:TLS/open/"},
+		{decision.TLSRequired, "CURL http://127.0.0.1:SLOW/secure/", 403, "http://127.0.0.1:SLOW/secure/"},
 		{decision.TrustUnavailable, "CURL AS:partner https://localhost:TLS/broken/", 503, "--cert partner.pem https://localhost:TLS/broken/"},
 		{decision.MethodNotAllowed, "CURL --request DELETE https://localhost:TLS/open/", 405, "--method DELETE https://localhost:TLS/open/"},
 		{decision.RequestMalformed, "CURL https://localhost:TLS/open/%2fx", 400, "https://localhost:TLS/open/%2fx"},
@@ -189,7 +191,7 @@ func TestEveryReasonIsProvokedAndSaidEverywhere(t *testing.T) {
 	g.awaitLog(t, 0, "serving")
 
 	shell := func(line string) *exec.Cmd {
-		line = strings.NewReplacer(":TLS", ":"+places.Replace("TLS"), "/SLOW", "/"+places.Replace("SLOW")).Replace(line)
+		line = strings.NewReplacer(":TLS", ":"+places.Replace("TLS"), ":SLOW", ":"+places.Replace("SLOW"), "/SLOW", "/"+places.Replace("SLOW")).Replace(line)
 		line = regexp.MustCompile(`AS:(\w+)`).ReplaceAllString(line, "--cert $1.pem --key $1.key")
 		line = strings.ReplaceAll(line, "CURL", tool(t, "curl")+" --disable --silent --show-error --include --path-as-is --noproxy '*' --max-time 30 --cacert ca.pem --http1.1")
 		cmd := exec.Command("bash", "-c", line)
@@ -218,7 +220,7 @@ func TestEveryReasonIsProvokedAndSaidEverywhere(t *testing.T) {
 			}
 			g.metricSays(t, admin, p.reason)
 			if p.explain != "" {
-				expectExplained(t, sallyport(t, dir, append([]string{"explain", "--config", "sallyport.yaml"}, strings.Fields(strings.ReplaceAll(p.explain, ":TLS", ":"+places.Replace("TLS")))...)...), p.reason, "")
+				expectExplained(t, sallyport(t, dir, append([]string{"explain", "--config", "sallyport.yaml"}, strings.Fields(strings.NewReplacer(":TLS", ":"+places.Replace("TLS"), ":SLOW", ":"+places.Replace("SLOW")).Replace(p.explain))...)...), p.reason, "")
 			}
 			if p.reason.Allowed() {
 				return

@@ -24,6 +24,30 @@ func equivalents() []equivalent {
 			why:    "the second operand says no wherever the first one does; the first is quicker",
 		},
 		{
+			path: "internal/judge/facts.go", function: "Binding.scope",
+			before: "Presented:   expression.Presented{Certificate: c, Valid: c != nil},",
+			after:  "Presented:   expression.Presented{Certificate: c, Valid: true},",
+			why:    "lists are asked about accepted certificates alone, so there always is one",
+		},
+		{
+			path: "internal/judge/asking.go", function: "compiler.compileAsks",
+			before: "return err",
+			after:  "return nil",
+			why:    "the host map refuses patterns that come twice or are empty: each is given once, and was parsed",
+		},
+		{
+			path: "internal/judge/asking.go", function: "asking.unnamed",
+			before: "seen[m] = true",
+			after:  "seen[m] = false",
+			why:    "what means the same is then given to the set of trust stores more than once, which takes it once; to skip it is quicker",
+		},
+		{
+			path: "internal/judge/asking.go", function: "asking.of",
+			before: "out := &Ask{Profile: p, Raised: key.raised && union != nil, union: union, accepts: union}",
+			after:  "out := &Ask{Profile: p, Raised: key.raised && true, union: union, accepts: union}",
+			why:    "an API that requires a certificate has trust, or the document is refused, or the API is broken and not willing",
+		},
+		{
 			path: "internal/judge/matcher.go", function: "matchList.find",
 			before: "if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id) {",
 			after:  "if i, ok := l.subject[id.Subject().Key()]; true && l.matches(&l.entries[i], id) {",

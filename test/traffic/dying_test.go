@@ -209,15 +209,8 @@ func TestNginxClosesItsConnections(t *testing.T) {
 func TestHTTP2BackendsThatDie(t *testing.T) {
 	t.Parallel()
 	target := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
-		if _, err := io.ReadFull(r, make([]byte, len(http2.ClientPreface))); err != nil {
-			return
-		}
-		framer := http2.NewFramer(c, r)
-		framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-		if framer.WriteSettings() != nil {
-			return
-		}
-		for {
+		framer := http2Side(c, r)
+		for framer != nil {
 			frame, err := framer.ReadFrame()
 			if err != nil {
 				return
@@ -269,6 +262,93 @@ func TestHTTP2BackendsThatDie(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBackendsThatDieWhileTheBodyComes: the client is still sending when the backend fails or answers. It gets 502 or that
+// answer, and nobody says that it had left.
+func TestBackendsThatDieWhileTheBodyComes(t *testing.T) {
+	t.Parallel()
+	http1 := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		request := readHead(r)
+		if request == nil {
+			return
+		}
+		_, _ = io.ReadFull(request.Body, make([]byte, len("half"))) // the rest waits for the answer
+		switch {
+		case strings.Contains(request.URL.Path, "reset"):
+			abort(c)
+		case strings.Contains(request.URL.Path, "answered"):
+			say(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nearly")
+			_, _ = io.Copy(io.Discard, r) // until the gateway ends it
+		}
+	})
+	http2 := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		framer := http2Side(c, r)
+		path := ""
+		for framer != nil {
+			frame, err := framer.ReadFrame()
+			if err != nil {
+				return
+			}
+			id := frame.Header().StreamID
+			switch frame := frame.(type) {
+			case *http2.MetaHeadersFrame:
+				path = frame.PseudoValue("path")
+			case *http2.DataFrame:
+				switch {
+				case strings.Contains(path, "reset"):
+					_ = framer.WriteRSTStream(id, http2.ErrCodeInternal) // the client tells
+				case strings.Contains(path, "answered"):
+					_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0x08, 3, '4', '1', '3'}, EndHeaders: true}) // :status: 413
+					_ = framer.WriteData(id, true, []byte("early"))
+				default:
+					return
+				}
+			}
+		}
+	})
+	const attempts = 20 // who is first is a matter of luck
+	for _, how := range []string{"reset", "closed", "answered"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			g := serve(t, document{apis: []api{
+				{path: "/h1/", target: http1, upstream: "health: {max_failures: 1000}"},
+				{path: "/h2/", target: http2, upstream: "protocol: h2, health: {max_failures: 1000}"},
+			}})
+			onEveryWay(t, func(t *testing.T, f front, prefix string) {
+				for i := range attempts {
+					path := fmt.Sprintf("%s-%d", pathOf(t, prefix), i)
+					send, answered := g.trickle(t, f, path, 100)
+					if err := send("half"); err != nil {
+						t.Fatal(err)
+					}
+					got := answered()
+					if how == "answered" {
+						if got.status != 413 || got.body != "early" {
+							t.Errorf("status %d, body %q, error %v", got.status, got.body, got.err)
+						}
+						g.passed(t, path, 413, -1, 5)
+						continue
+					}
+					got.problem(t, "upstream_unavailable", 502)
+					g.refused(t, path, "upstream_unavailable", 502, "")
+				}
+			})
+		})
+	}
+}
+
+// http2Side begins HTTP/2 at a backend; nil when the other side does not.
+func http2Side(c net.Conn, r *bufio.Reader) *http2.Framer {
+	if _, err := io.ReadFull(r, make([]byte, len(http2.ClientPreface))); err != nil {
+		return nil
+	}
+	framer := http2.NewFramer(c, r)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if framer.WriteSettings() != nil {
+		return nil
+	}
+	return framer
 }
 
 // TestBackendsThatResetMidBody: the client has seen a part of the body when the backend's connection is reset.

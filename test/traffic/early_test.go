@@ -145,7 +145,17 @@ func patientBackend(t *testing.T, expected *mail[string]) (target string) {
 				body, _ := io.ReadAll(request.Body)
 				say(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 			case strings.Contains(path, "unauthorized"):
-				say(c, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwho?")
+				const refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 4\r\n"
+				if strings.Contains(path, "kept") { // transports want to send the body all the same
+					say(c, refusal+"\r\nwho?")
+					if body, err := io.ReadAll(request.Body); len(body) > 0 {
+						expected.of(path) <- fmt.Sprintf("%d bytes of a body that was refused", len(body))
+					} else if err != nil {
+						return
+					}
+					continue
+				}
+				say(c, refusal+"Connection: close\r\n\r\nwho?")
 				if n, _ := io.Copy(io.Discard, r); n > 0 {
 					expected.of(path) <- fmt.Sprintf("%d bytes of a body that was refused", n)
 				}
@@ -173,6 +183,7 @@ func TestExpectContinue(t *testing.T) {
 		{"accepted", 200, body, true, true},
 		{"silent", 200, body, true, true},
 		{"unauthorized", 401, "who?", true, false},
+		{"unauthorized and kept", 401, "who?", true, false},
 		{"failed", 417, "", true, false},
 		{"accepted", 200, body, false, false}, // nobody asked
 	}

@@ -314,6 +314,9 @@ func TestGRPCRefusals(t *testing.T) {
 		api{path: "/gone.Service/", target: "http://127.0.0.1:" + ports.Free(t), upstream: "protocol: h2"},
 		api{path: "/get.Service/", target: "http://" + address, upstream: "protocol: h2", methods: "methods: [GET]"},
 	)
+	for _, style := range []string{"boomi", "tyk", "wso2", "apim"} {
+		apis = append(apis, api{path: "/" + style + ".Service/", target: "http://" + address, upstream: "protocol: h2", callers: "client_certificate: {errors: " + style + "}"})
+	}
 	g := serve(t, document{apis: apis})
 	nobody, stranger := g.tlsConfig(), g.tlsConfig()
 	nobody.Certificates = nil
@@ -328,6 +331,12 @@ func TestGRPCRefusals(t *testing.T) {
 	}{
 		{"no certificate", g.rpc(t, credentials.NewTLS(nobody)), "/" + serviceName + "/Nobody", codes.Unauthenticated, "certificate_missing", 401},
 		{"a stranger's certificate", g.rpc(t, credentials.NewTLS(stranger)), "/" + serviceName + "/Stranger", codes.PermissionDenied, "certificate_untrusted", 403},
+		// A vendor's status is what a client of gRPC makes its own status of; it does not read the body.
+		{"no certificate, as Boomi", g.rpc(t, credentials.NewTLS(nobody)), "/boomi.Service/Nobody", codes.Unauthenticated, "certificate_missing", 401},
+		{"no certificate, as Tyk", g.rpc(t, credentials.NewTLS(nobody)), "/tyk.Service/Nobody", codes.PermissionDenied, "certificate_missing", 403},
+		{"no certificate, as WSO2", g.rpc(t, credentials.NewTLS(nobody)), "/wso2.Service/Nobody", codes.Unauthenticated, "certificate_missing", 401},
+		{"no certificate, as Azure", g.rpc(t, credentials.NewTLS(nobody)), "/apim.Service/Nobody", codes.PermissionDenied, "certificate_missing", 403},
+		{"a stranger's certificate, as WSO2", g.rpc(t, credentials.NewTLS(stranger)), "/wso2.Service/Stranger", codes.Unauthenticated, "certificate_untrusted", 401},
 		{"no such API", g.rpc(t), "/other.Service/Unary", codes.Unimplemented, "no_route", 404},
 		{"a backend that is not there", g.rpc(t), "/gone.Service/Unary", codes.Unavailable, "upstream_unavailable", 502},
 		{"a method that is not served", g.rpc(t), "/get.Service/Unary", codes.Unknown, "method_not_allowed", 405},

@@ -57,6 +57,7 @@ type api struct {
 	limits   string
 	upstream string
 	methods  string
+	callers  string // what it says about the certificates of callers, besides what it inherits
 }
 
 // yaml is the document as text.
@@ -76,7 +77,7 @@ shutdown: {drain: 2s}
 `)
 	b.WriteString("apis:\n")
 	for _, a := range d.apis {
-		fmt.Fprintf(&b, "  - {name: %s, path: %s, upstream: %s, limits: {%s}%s}\n", a.name(), a.path, a.name(), a.limits, more(a.methods))
+		fmt.Fprintf(&b, "  - {name: %s, path: %s, upstream: %s, limits: {%s}%s}\n", a.name(), a.path, a.name(), a.limits, more(a.methods)+more(a.callers))
 	}
 	b.WriteString("upstreams:\n")
 	for _, a := range d.apis {
