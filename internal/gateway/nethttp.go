@@ -185,9 +185,10 @@ type exchange struct {
 	control   *http.ResponseController
 	out       *response
 	body      *requestBody
-	upgrade   bool // HTTP/1: the request asks to go on as a WebSocket
-	last      bool // HTTP/1: what follows may be meant for another protocol
-	expects   bool // HTTP/1: the client waits for 100 before it sends the body
+	upgrade   bool        // HTTP/1: the request asks to go on as a WebSocket
+	last      bool        // HTTP/1: what follows may be meant for another protocol
+	expects   bool        // HTTP/1: the client waits for 100 before it sends the body
+	departed  atomic.Bool // the client left before anything was ended for the target's sake
 	stage     stage
 	websocket bool // HTTP/2: the request is an extended CONNECT (RFC 8441)
 	stream    stream
