@@ -61,7 +61,7 @@ type UpstreamTLS struct {
 //
 // Absent or zero means the default.
 type UpstreamTimeouts struct {
-	// Time to connect, the TLS handshake included.
+	// Time to connect, the TLS handshake included, and with `protocol: h2` the target's SETTINGS.
 	Connect time.Duration `yaml:"connect" range:"1ms 24h" default:"5s"`
 	// Wait for the response header.
 	Response time.Duration `yaml:"response" range:"1ms 24h" default:"60s"`

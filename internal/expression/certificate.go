@@ -27,6 +27,14 @@ type Facts struct {
 	// KeyType is rsa, ecdsa or ed25519, KeyBits the length of the modulus or of the curve's field.
 	KeyType string
 	KeyBits int
+	// Policies are the certificate's own policies, as dotted numbers.
+	Policies []string
+	// OrganizationIdentifiers are those of the subject. With more than one, organization_identifier is an error.
+	OrganizationIdentifiers []string
+	// PSD2Roles and PSD2Authority are what a qualified certificate says about a payment service provider. Where its statements
+	// cannot be read, Unreadable says why, and both are errors.
+	PSD2Roles                 []string
+	PSD2Authority, Unreadable string
 	// TrustStore names the store that accepted the certificate.
 	TrustStore string
 }
@@ -48,7 +56,7 @@ func NewCertificate(f *Facts) *Certificate {
 }
 
 // certificateFields is how many fields there are.
-const certificateFields = 19
+const certificateFields = 23
 
 // certificateTable is what a certificate has, in the order of the reference.
 var certificateTable = [certificateFields]struct {
@@ -73,17 +81,36 @@ var certificateTable = [certificateFields]struct {
 	{list("eku", "its extended key usages: client_auth, server_auth and so on, or dotted numbers"), func(f *Facts) ref.Val { return texts(f.EKU) }},
 	{text("key_type", "rsa, ecdsa or ed25519"), func(f *Facts) ref.Val { return textValue(f.KeyType) }},
 	{number("key_bits", "the length of its key"), func(f *Facts) ref.Val { return types.Int(f.KeyBits) }},
+	{list("policy_oids", "the policies that it names itself, as dotted numbers"), func(f *Facts) ref.Val { return texts(f.Policies) }},
+	{text("organization_identifier", "the only organizationIdentifier of the subject; empty for none, an error for several"), onlyOrganization},
+	{list("psd2_roles", "its roles by PSD2, such as PSP_AI; an error where its statements cannot be read"), func(f *Facts) ref.Val { return f.readable(texts(f.PSD2Roles)) }},
+	{text("psd2_authority", "the authority that registered its holder, such as DE-BAFIN; likewise"), func(f *Facts) ref.Val { return f.readable(textValue(f.PSD2Authority)) }},
 	{text("trust_store", "the trust store that accepted it"), func(f *Facts) ref.Val { return textValue(f.TrustStore) }},
 }
 
-func onlyCommonName(f *Facts) ref.Val {
-	switch len(f.CommonNames) {
+func onlyCommonName(f *Facts) ref.Val { return only(f.CommonNames, "common names") }
+
+func onlyOrganization(f *Facts) ref.Val {
+	return only(f.OrganizationIdentifiers, "organization identifiers")
+}
+
+// only is the only value of a subject; who asks for it means that there is one.
+func only(values []string, called string) ref.Val {
+	switch len(values) {
 	case 0:
 		return types.String("")
 	case 1:
-		return textValue(f.CommonNames[0])
+		return textValue(values[0])
 	}
-	return types.NewErr("the subject has %d common names", len(f.CommonNames))
+	return types.NewErr("the subject has %d %s", len(values), called)
+}
+
+// readable is a value out of the statements of a qualified certificate, where these can be read.
+func (f *Facts) readable(v ref.Val) ref.Val {
+	if f.Unreadable != "" {
+		return types.NewErr("the statements of the qualified certificate cannot be read")
+	}
+	return v
 }
 
 // textValue is a text of CEL. One that is too long is an error.

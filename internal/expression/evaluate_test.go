@@ -43,6 +43,9 @@ func TestWhatAnExpressionGives(t *testing.T) {
 		{`'client_auth' in certificate.eku && '1.3.6.1.4.1.99999.1' in certificate.eku`, "true"},
 		{`certificate.key_type == 'ecdsa' && certificate.key_bits >= 256`, "true"},
 		{`certificate.trust_store == 'partners'`, "true"},
+		{`'0.4.0.194112.1.1' in certificate.policy_oids`, "true"},
+		{`certificate.organization_identifier == 'PSDDE-BAFIN-123456'`, "true"},
+		{`'PSP_AI' in certificate.psd2_roles && certificate.psd2_authority == 'DE-BAFIN'`, "true"},
 		{`request.method == 'POST' && request.host == 'api.example.test' && request.path == '/orders/7'`, "true"},
 		{`request.listener == 'public' && request.api == 'orders' && request.api_version == 'v2'`, "true"},
 		{`request.tls && request.tls_version == '1.3' && request.server_name == request.host`, "true"},
@@ -150,6 +153,32 @@ func TestSeveralCommonNamesAreNoCommonName(t *testing.T) {
 		s := &expression.Scope{Certificate: expression.NewCertificate(f)}
 		if got := result(compile(t, `certificate.common_name == 'partner-a'`), s); got != c.want {
 			t.Errorf("%q: %s, want %s", c.names, got, c.want)
+		}
+	}
+}
+
+func TestWhatAQualifiedCertificateDoesNotSayPlainlyHasNoValue(t *testing.T) {
+	t.Parallel()
+	several, unreadable, ordinary := facts(), facts(), facts()
+	several.OrganizationIdentifiers = append(several.OrganizationIdentifiers, "PSDFR-ACPR-1")
+	unreadable.PSD2Roles, unreadable.PSD2Authority, unreadable.Unreadable = nil, "", "PSD2: the role PSP_AI is called otherwise"
+	ordinary.OrganizationIdentifiers, ordinary.PSD2Roles, ordinary.PSD2Authority = nil, nil, ""
+	const organization, role, authority = `certificate.organization_identifier == 'PSDFR-ACPR-1'`, `'PSP_AS' in certificate.psd2_roles`, `certificate.psd2_authority == 'x'`
+	for _, c := range []struct {
+		of           *expression.Facts
+		source, want string
+	}{
+		{several, organization, "certificate.organization_identifier: the subject has 2 organization identifiers"},
+		{unreadable, role, "certificate.psd2_roles: the statements of the qualified certificate cannot be read"},
+		{unreadable, authority, "certificate.psd2_authority: the statements of the qualified certificate cannot be read"},
+		{unreadable, organization, "false"},
+		{ordinary, organization, "false"},
+		{ordinary, role, "false"},
+		{ordinary, authority, "false"},
+	} {
+		s := &expression.Scope{Certificate: expression.NewCertificate(c.of)}
+		if got := result(compile(t, c.source), s); got != c.want {
+			t.Errorf("%s: %s, want %s", c.source, got, c.want)
 		}
 	}
 }

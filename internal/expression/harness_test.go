@@ -17,6 +17,8 @@ func facts() *expression.Facts {
 		DNS: []string{"a.acme.test", "b.acme.test"}, URIs: []string{"spiffe://acme.test/orders/eu"}, Mail: []string{"ops@acme.test"}, IP: []string{"192.0.2.7"},
 		NotBefore: now().Add(-24 * time.Hour), NotAfter: now().Add(24 * time.Hour),
 		EKU: []string{"client_auth", "1.3.6.1.4.1.99999.1"}, KeyType: "ecdsa", KeyBits: 256, TrustStore: "partners",
+		Policies: []string{"0.4.0.194112.1.1", "1.3.6.1.4.1.99999.2"}, OrganizationIdentifiers: []string{"PSDDE-BAFIN-123456"},
+		PSD2Roles: []string{"PSP_AI", "PSP_PI"}, PSD2Authority: "DE-BAFIN",
 	}
 }
 

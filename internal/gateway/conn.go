@@ -198,8 +198,8 @@ func (c *conn) dismiss() {
 	}
 }
 
-// mistook counts an error of the client that net/http answers by itself, such as a request with a malformed field. Each
-// costs little, so a client may make some; one that makes nothing else is ended.
+// mistook counts an error of the client that ends a stream or the connection. Each costs little, so a client may make some; one
+// that makes nothing else is ended.
 func (c *conn) mistook(kind string) {
 	c.metrics.HTTP2Error(kind)
 	if strings.Contains(kind, "too_many_early_resets") { // net/http ends the connection

@@ -43,7 +43,7 @@ type Gateway struct {
 	sockets map[string]*socket // by configured address
 	leaving sync.Map           // of *socket: those that still have an address and are not among sockets; it guards itself
 	closed  bool
-	drains  sync.WaitGroup     // sockets that are being retired
+	drains  sync.WaitGroup     // sockets that are being retired, and upstreams that are being closed
 	cutting context.Context    //nolint:containedctx // it ends the drains, which belong to nobody's call
 	cutAll  context.CancelFunc // ends the drains before their time
 }
@@ -114,13 +114,29 @@ func (g *Gateway) Swap(next *Snapshot) error {
 	return nil
 }
 
+// closePatience is how long the idle connections of an upstream may take to close before that is worth a record. Nobody but
+// the end of the program waits for them, and no longer than this.
+const closePatience = 2 * time.Second
+
+// awaitClosed waits until an upstream is closed, or says that it is not.
+func (g *Gateway) awaitClosed(name string, closed <-chan struct{}, patience time.Duration) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-closed:
+	case <-late.C:
+		g.log.Warn("the idle connections of an upstream do not close", slog.String("upstream", name), slog.String("waited", patience.String()))
+	}
+}
+
 // replace closes the upstreams that are gone. One that was made anew begins with all of its targets up.
 func (g *Gateway) replace(previous, next map[string]*upstream.Upstream) {
 	for name, old := range previous {
 		if next[name] == old {
 			continue
 		}
-		old.Close()
+		closed := old.Close()
+		g.drains.Go(func() { g.awaitClosed(name, closed, closePatience) })
 		if next[name] == nil {
 			continue
 		}
@@ -206,9 +222,11 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	stop()
 	g.cutAll()
 	if s := g.snapshot.Load(); s != nil {
-		for _, u := range s.upstreams {
-			u.Close()
+		for name, u := range s.upstreams {
+			closed := u.Close()
+			g.drains.Go(func() { g.awaitClosed(name, closed, closePatience) })
 		}
+		g.drains.Wait()
 	}
 	return errors.Join(errs...)
 }

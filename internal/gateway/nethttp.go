@@ -37,6 +37,9 @@ type server struct {
 // of ours. It only bounds what net/http would read without them.
 const largestHead = 4 << 20
 
+// leastHead is what every request has room in that package wire puts in the place of a refused one.
+const leastHead = 16 << 10
+
 func newServer(s *socket) server {
 	h := &handler{g: s.g, address: s.address}
 	var p http.Protocols
@@ -72,20 +75,20 @@ func (s server) serveHTTP1(c *conn, inner net.Conn) {
 // serveHTTP2 serves a connection that speaks HTTP/2. It gets a server of its own, because net/http says GOAWAY only to all
 // connections of a server, and because limits belong to the connection. It returns at once.
 func (s server) serveHTTP2(c *conn, inner net.Conn) {
-	w := wire.NewHTTP2(inner, wireLimits(c.bounds))
+	w := wire.NewHTTP2(inner, wireLimits(c.bounds), func(r *wire.Refused) { s.handler.unanswered(c, r) })
 	var p http.Protocols
 	p.SetUnencryptedHTTP2(true) // encryption ends below
 	own := s.handler.server(&p)
 	own.IdleTimeout = c.bounds.IdleTimeout
-	own.MaxHeaderBytes = 2 * c.bounds.MaxHeaderSize // between the two the handler answers; beyond, net/http does
+	own.MaxHeaderBytes = max(2*c.bounds.MaxHeaderSize, leastHead) // package wire lets no more pass
 	own.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams:          c.bounds.MaxStreams,
-		MaxReadFrameSize:              64 << 10,
+		MaxReadFrameSize:              wire.MaxFrameSize,
 		MaxReceiveBufferPerConnection: 1 << 20,
 		MaxReceiveBufferPerStream:     256 << 10,
 		SendPingTimeout:               pingAfter,
 		PingTimeout:                   pingWait,
-		CountError:                    c.mistook,
+		CountError:                    func(kind string) { s.handler.mistook(c, kind) },
 	}
 	c.protocol.Store(&protocol{http2: w})
 	_ = own.Serve(&single{conn: &clientConn{Conn: w, conn: c}})
@@ -182,9 +185,10 @@ type exchange struct {
 	control   *http.ResponseController
 	out       *response
 	body      *requestBody
-	upgrade   bool // HTTP/1: the request asks to go on as a WebSocket
-	last      bool // HTTP/1: what follows may be meant for another protocol
-	expects   bool // HTTP/1: the client waits for 100 before it sends the body
+	upgrade   bool        // HTTP/1: the request asks to go on as a WebSocket
+	last      bool        // HTTP/1: what follows may be meant for another protocol
+	expects   bool        // HTTP/1: the client waits for 100 before it sends the body
+	departed  atomic.Bool // the client left before anything was ended for the target's sake
 	stage     stage
 	websocket bool // HTTP/2: the request is an extended CONNECT (RFC 8441)
 	stream    stream
@@ -299,6 +303,10 @@ func (x *exchange) unacceptable(ordinal int64, l *listener) (d decision.Decision
 			x.conn.blame(closeCause(problem.Kind))
 			return refused(reasonOf(problem.Kind), problem.Status, x.limited(problem))
 		}
+	}
+	if r := x.standsFor(); r != nil {
+		x.view.Method, x.view.Target, x.view.Authority = r.Method, r.Target, r.Authority
+		return refused(reasonOf(r.Kind), r.Status, x.limited(&r.Problem))
 	}
 	if !l.speaks(r, x.conn.overTLS) {
 		return refused(decision.RequestMalformed, 0, "the listener does not serve "+r.Proto)

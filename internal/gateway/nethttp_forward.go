@@ -37,6 +37,7 @@ func (x *exchange) forward() {
 	defer cancel(nil)
 	stop := context.AfterFunc(x.request.Context(), func() {
 		if x.gone() {
+			x.departed.Store(true) // whatever is ended for that
 			cancel(context.Cause(x.request.Context()))
 		}
 	})
@@ -370,8 +371,10 @@ func (x *exchange) notDelivered() {
 
 const tookNothing = "the client took nothing of the answer within send_timeout"
 
-// gone reports whether the client has left. net/http believes that, too, when it was the gateway that ended a read.
-func (x *exchange) gone() bool { return x.request.Context().Err() != nil && !x.body.wasCut() }
+// gone reports whether the client has left. Over HTTP/1 net/http believes that, too, when it was the gateway that ended a read.
+func (x *exchange) gone() bool {
+	return x.departed.Load() || x.request.Context().Err() != nil && (x.request.ProtoMajor != 1 || !x.body.wasCut())
+}
 
 // left cuts a response whose reader is gone, or was sent away.
 func (x *exchange) left() {

@@ -39,6 +39,14 @@ func TestAnExpressionDecidesLikeEveryOtherFieldOfAMatcher(t *testing.T) {
 	p := newPKI(t)
 	rsa := p.ca.Leaf(t, testpki.Options{CommonName: "rsa", Key: testpki.RSA2048, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageMicrosoftServerGatedCrypto}})
 	edwards := p.ca.Leaf(t, testpki.Options{CommonName: "edwards", Key: testpki.Ed25519})
+	bank := p.ca.Leaf(t, testpki.Options{
+		Subject: pkix.Name{CommonName: "bank", ExtraNames: []pkix.AttributeTypeAndValue{organization("PSDDE-BAFIN-123456")}}, Adjust: withPolicies(t, "0.4.0.194112.1.4"),
+		// The statement of ETSI TS 119 495 for an account information service that BaFin registered.
+		Extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Value: append([]byte{
+			0x30, 0x34, 0x30, 0x32, 0x06, 0x06, 0x04, 0x00, 0x81, 0x98, 0x27, 0x02, 0x30, 0x28, 0x30, 0x13, 0x30, 0x11,
+			0x06, 0x07, 0x04, 0x00, 0x81, 0x98, 0x27, 0x01, 0x03, 0x0c, 0x06,
+		}, "PSP_AI\x0c\x05BaFin\x0c\x0aDE-BAFIN42"...)}},
+	})
 	header := []expression.Field{{Name: "x-tenant", Value: "acme"}}
 	for _, c := range []struct {
 		source string
@@ -58,6 +66,10 @@ func TestAnExpressionDecidesLikeEveryOtherFieldOfAMatcher(t *testing.T) {
 		{"certificate.key_type == 'ecdsa' && certificate.key_bits == 256", p.partner, true},
 		{"certificate.key_type == 'rsa' && certificate.key_bits == 2048", rsa, true},
 		{"certificate.key_type == 'ed25519' && certificate.key_bits == 256", edwards, true},
+		{"certificate.policy_oids == ['0.4.0.194112.1.4'] && certificate.organization_identifier == 'PSDDE-BAFIN-123456'", bank, true},
+		{"certificate.psd2_roles == ['PSP_AI'] && certificate.psd2_authority == 'DE-BAFIN42'", bank, true},
+		{"'PSP_PI' in certificate.psd2_roles", bank, false},
+		{"certificate.psd2_roles == []", p.partner, true},
 		{"certificate.trust_store == 'both'", p.partner, true},
 		{"certificate.trust_store == 'both'", p.outsider, true},
 		{"certificate.not_before <= now && now <= certificate.not_after", p.partner, true},

@@ -45,6 +45,15 @@ func newCertificate(v *trust.Verdict) *expression.Certificate {
 		Subject: id.Subject().String(), Issuer: id.Issuer().String(), CommonNames: id.Subject().CommonNames(), Serial: id.Serial().String(),
 		DNS: id.DNSNames(), URIs: id.URIs(), Mail: id.Emails(), IP: presentedIPs(id),
 		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, EKU: usagesOf(leaf), TrustStore: v.Store,
+		OrganizationIdentifiers: id.OrganizationIdentifiers(),
+	}
+	for _, policy := range id.Policies() {
+		f.Policies = append(f.Policies, policy.String())
+	}
+	statements := id.QCStatements()
+	f.Unreadable = statements.Malformed
+	if statements.PSD2 != nil {
+		f.PSD2Roles, f.PSD2Authority = statements.PSD2.Roles, statements.PSD2.NCAID
 	}
 	if sum, known := id.IssuerSHA256(); known {
 		f.IssuerSHA256 = sum.String()
@@ -56,6 +65,8 @@ func newCertificate(v *trust.Verdict) *expression.Certificate {
 		f.KeyType, f.KeyBits = "ecdsa", key.Curve.Params().BitSize
 	case ed25519.PublicKey:
 		f.KeyType, f.KeyBits = "ed25519", 8*len(key)
+	default: // of a later Go
+		f.KeyType = strings.ToLower(leaf.PublicKeyAlgorithm.String())
 	}
 	return expression.NewCertificate(&f)
 }

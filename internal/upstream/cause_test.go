@@ -53,7 +53,14 @@ func TestEveryFailureBeforeTheAnswerHasItsCause(t *testing.T) {
 		}), "http"), upstream.Config{}, upstream.CauseTLS, false},
 		{"the handshake takes too long", "https" + strings.TrimPrefix(deaf(t), "http"), upstream.Config{ConnectTimeout: 10 * short}, upstream.CauseTLS, true},
 		{"no answer", never(t), upstream.Config{ResponseTimeout: short}, upstream.CauseTimeout, true},
-		{"no answer, HTTP/2", never(t), upstream.Config{ResponseTimeout: short, Protocol: upstream.HTTP2}, upstream.CauseTimeout, true},
+		{"no answer, HTTP/2", http2(t, "", func(io.Writer, uint32) bool { return true }), upstream.Config{ResponseTimeout: short, Protocol: upstream.HTTP2}, upstream.CauseTimeout, true},
+		{"no SETTINGS", never(t), upstream.Config{ConnectTimeout: short, Protocol: upstream.HTTP2}, upstream.CauseConnect, true},
+		{"the connection is closed before SETTINGS", raw(t, func(_ *net.TCPConn, in *bufio.Reader) { _, _ = in.ReadByte() }), upstream.Config{Protocol: upstream.HTTP2}, upstream.CauseConnect, false},
+		{"another frame before SETTINGS", raw(t, func(c *net.TCPConn, in *bufio.Reader) {
+			frame(c, resetFrame, 0, 1, "\x00\x00\x00\x07")
+			_, _ = io.Copy(io.Discard, in)
+		}), upstream.Config{Protocol: upstream.HTTP2}, upstream.CauseProtocol, false},
+		{"no streams", http2(t, "\x00\x03\x00\x00\x00\x00", func(io.Writer, uint32) bool { return true }), upstream.Config{Protocol: upstream.HTTP2}, upstream.CauseConnect, false},
 		{"the connection is closed", raw(t, func(_ *net.TCPConn, in *bufio.Reader) { _, _ = http.ReadRequest(in) }), upstream.Config{}, upstream.CauseReset, false},
 		{"the connection is reset", raw(t, answer("")), upstream.Config{}, upstream.CauseReset, false},
 		{"the header is cut", raw(t, answer("HTTP/1.1 200 OK\r\nContent-Le")), upstream.Config{}, upstream.CauseReset, false},

@@ -15,7 +15,7 @@ type Cause string
 // tunnel ends as its users like: these do not count.
 const (
 	CauseResolve  Cause = "resolve"  // the target's name has no addresses
-	CauseConnect  Cause = "connect"  // no address accepted a connection in time
+	CauseConnect  Cause = "connect"  // no address accepted a connection in time, or HTTP/2 did not begin on it
 	CauseTLS      Cause = "tls"      // the handshake failed, or the certificate is not acceptable
 	CauseTimeout  Cause = "timeout"  // no response's header in time
 	CauseStalled  Cause = "stalled"  // a body that the target neither sent on nor took for too long

@@ -190,7 +190,37 @@ func TestEveryFailureOfAStreamHasItsCause(t *testing.T) {
 			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x016")
 			frame(w, dataFrame, endStream, s, "hello")
 			return true
+		}, upstream.CauseProtocol, "hello"},
+		{"less than its length, which is all", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders|endStream, s, status200+"\x5c\x016")
+			return true
+		}, upstream.CauseProtocol, ""},
+		{"less than its length, and the connection is closed", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x016")
+			frame(w, dataFrame, 0, s, "hello")
+			return false
 		}, upstream.CauseReset, "hello"},
+		{"the connection is closed in the last frame", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x016")
+			frame(w, dataFrame, 0, s, "hello")
+			_, _ = w.Write([]byte{0, 0, 1, dataFrame, endStream, 0, 0, 0, byte(s)})
+			return false
+		}, upstream.CauseReset, "hello"},
+		{"a frame that is too long", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, status200)
+			frame(w, dataFrame, 0, s, "hello")
+			frame(w, dataFrame, endStream, s, strings.Repeat("x", 16<<10+1))
+			return true
+		}, upstream.CauseProtocol, "hello"},
+		{"the head of a frame that is too long", func(w io.Writer, s uint32) bool {
+			_, _ = w.Write([]byte{0, 0x40, 1, headersFrame, endHeaders, 0, 0, 0, byte(s)})
+			return true
+		}, upstream.CauseProtocol, ""},
+		{"the longest frame", func(w io.Writer, s uint32) bool {
+			frame(w, headersFrame, endHeaders, s, status200)
+			frame(w, dataFrame, endStream, s, strings.Repeat("x", 16<<10))
+			return true
+		}, "", strings.Repeat("x", 16<<10)},
 		{"two lengths", func(w io.Writer, s uint32) bool {
 			frame(w, headersFrame, endHeaders, s, status200+"\x5c\x015\x5c\x0250")
 			frame(w, dataFrame, endStream, s, "hello")

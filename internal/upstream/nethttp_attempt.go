@@ -42,7 +42,7 @@ type attempt struct {
 	answer replyBody
 }
 
-// stop is why the gateway ended an attempt.
+// stop is why the gateway ended an attempt, or an HTTP/2 connection.
 type stop struct {
 	cause Cause
 	err   error
@@ -75,6 +75,8 @@ type stream struct {
 	mu    sync.Mutex
 	ready chan struct{} // closed when there is a connection, or when none is needed any more; nil when nobody asked
 	taken bool          // ready is closed, or would be
+	over  bool          // nobody will ask about the stream
+	known chan struct{} // closed when its number is known; nil when nobody waits for that
 }
 
 // want says that a connection is looked for, perhaps because the one before could not be used.
@@ -115,16 +117,70 @@ func (s *stream) fate() fate {
 	if c == nil || id == 0 {
 		return fate(s.said.Load()) //nolint:gosec // G115: it was one
 	}
-	return c.fateOf(id)
+	f, _ := c.fateOf(id)
+	return f
+}
+
+// ended reports whether the target has said all that it will. Something of its answer is there, so the number of the stream
+// is about to be known.
+func (s *stream) ended() bool {
+	s.mu.Lock()
+	if !s.headed.Load() && s.known == nil {
+		s.known = make(chan struct{})
+	}
+	known := s.known
+	s.mu.Unlock()
+	if known != nil {
+		patience := time.NewTimer(time.Second) // somebody may answer half a header
+		defer patience.Stop()
+		select {
+		case <-known:
+		case <-patience.C:
+		}
+	}
+	c, id := s.conn.Load(), s.id.Load()
+	if c == nil || id == 0 {
+		return false
+	}
+	_, ended := c.fateOf(id)
+	return ended
+}
+
+// fault returns why we ended the connection, nil when we did not.
+func (s *stream) fault() *stop {
+	if c := s.conn.Load(); c != nil {
+		return c.fault.Load()
+	}
+	return nil
+}
+
+// wroteHeaders is called when the header was sent. Nothing else is written meanwhile.
+func (s *stream) wroteHeaders() {
+	c := s.conn.Load()
+	id := c.newestStream()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.headed.Store(true); s.over {
+		c.forget(id)
+	} else {
+		s.id.Store(id)
+	}
+	if s.known != nil {
+		close(s.known)
+	}
 }
 
 // end lets the connection forget the stream.
 func (s *stream) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
 	c, id := s.conn.Load(), s.id.Load()
 	if c == nil || id == 0 {
 		return
 	}
-	s.said.Store(uint32(c.fateOf(id)))
+	f, _ := c.fateOf(id)
+	s.said.Store(uint32(f))
 	s.id.Store(0)
 	c.forget(id)
 }
@@ -176,10 +232,7 @@ func (a *attempt) outgoing() *http.Request {
 	if a.upstream.config.Protocol == HTTP2 {
 		s := &stream{}
 		a.trace.GetConn = func(string) { s.want() }
-		a.trace.WroteHeaders = func() { // nothing else is written meanwhile
-			s.id.Store(s.conn.Load().newestStream())
-			s.headed.Store(true)
-		}
+		a.trace.WroteHeaders = s.wroteHeaders
 		a.trace.GotFirstResponseByte = func() { s.began.Store(true) }
 		a.stream = s
 	}
@@ -219,11 +272,11 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	a.reused.Store(info.Reused)
-	if a.body.some() {
-		a.body.touch()
-	}
 	switch c := info.Conn.(type) {
 	case *conn:
+		if a.body.some() {
+			a.body.touch()
+		}
 		a.conn.Store(c)
 		var lost func()
 		if turn := a.body.turnOf(); a.body.some() {
@@ -238,8 +291,26 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 			_ = c.Close() // nothing was written, so net/http looks for another
 		}
 	case *h2Conn:
-		a.stream.conn.Store(c)
-		a.stream.take()
+		a.gotH2Conn(c)
+	}
+}
+
+// gotH2Conn waits for the target's settings: net/http would assume that the target takes a hundred streams, and those that
+// are too many are refused. When they have come, net/http opens other connections for what does not fit.
+func (a *attempt) gotH2Conn(c *h2Conn) {
+	a.stream.conn.Store(c)
+	a.stream.take()
+	select {
+	case <-c.begun:
+	case <-a.scope.Done():
+		return
+	}
+	if why := c.stillborn(); why != nil {
+		a.stop(why.cause, why.err)
+		return
+	}
+	if a.body.some() {
+		a.body.touchFirst() // connections without a free stream are no progress
 	}
 }
 
@@ -294,13 +365,14 @@ func (a *attempt) failure(cause Cause, err error) *Failure {
 }
 
 // blame tells the target's health about a failure. A connection that ended while the caller was still sending may have
-// ended because the caller was slow. One that was kept may end at any time, and one of HTTP/2 says so before. And when the
-// target does not like the frames of one request, that may be the doing of the caller.
+// ended because the caller was slow. One that was kept may end at any time, and one of HTTP/2 says so before. When the
+// target does not like the frames of one request, that may be the doing of the caller. And a target that refuses one stream
+// while it serves others has only had too many, but one that refuses the only stream serves nobody.
 func (a *attempt) blame(cause Cause) {
 	ours := a.connectionFailed(cause) || cause == CauseReset && !a.sent.Load()
 	if a.stream != nil {
 		f := a.stream.fate()
-		ours = ours && f != refused || f == malformed
+		ours = ours && f != refused || f == malformed || f == crowded
 	}
 	if cause.blamesTarget() && !ours {
 		a.lease.target.failed(&a.lease.ticket, cause)
@@ -378,7 +450,7 @@ func (a *attempt) leftAlone() bool {
 		return false
 	}
 	f := a.stream.fate()
-	return f == unseen || f == refused
+	return f == unseen || f == refused || f == crowded
 }
 
 // connectionFailed reports whether it was a connection that failed rather than the target: one that was kept and that the

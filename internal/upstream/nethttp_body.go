@@ -85,6 +85,15 @@ func (b *requestBody) touch() {
 	}
 }
 
+// touchFirst is touch, the first time.
+func (b *requestBody) touchFirst() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last.IsZero() {
+		b.last = time.Now()
+	}
+}
+
 // turnOf returns what interrupt wants to know.
 func (b *requestBody) turnOf() int {
 	b.mu.Lock()

@@ -28,11 +28,14 @@ func (a *attempt) causeOf(err error) (Cause, error) {
 		switch a.stream.fate() {
 		case unseen:
 			return CauseReset, errUnseen
-		case refused:
+		case refused, crowded:
 			return CauseReset, errRefused
 		case malformed:
 			return CauseReset, errMalformed
 		case undecided:
+		}
+		if ended := a.stream.fault(); ended != nil && why == nil {
+			return ended.cause, ended.err
 		}
 	}
 	if why != nil {
@@ -100,9 +103,6 @@ func (a *attempt) streamCause(err error) Cause {
 	c := a.stream.conn.Load()
 	if c == nil {
 		return CauseRequest // net/http refused it before it looked for a connection
-	}
-	if c.wrong.Load() {
-		return CauseProtocol
 	}
 	if !a.stream.headed.Load() && strings.HasPrefix(err.Error(), "http2: ") && errors.Unwrap(err) != nil {
 		return CauseRequest // net/http would not encode it; a header longer than the target takes, above all
@@ -203,8 +203,11 @@ func (a *attempt) causeOfBody(err error) Cause {
 	case a.body.failed(): // the connection ended with it
 		return CauseRequestBody
 	case a.stream != nil:
-		if strings.Contains(err.Error(), "declared Content-Length") {
-			return CauseProtocol
+		if ended := a.stream.fault(); ended != nil {
+			return ended.cause
+		}
+		if strings.Contains(err.Error(), "declared Content-Length") || errors.Is(err, io.ErrUnexpectedEOF) && a.stream.ended() {
+			return CauseProtocol // more than its length, or less
 		}
 		return brokenStream(err)
 	}

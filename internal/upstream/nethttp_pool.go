@@ -62,6 +62,7 @@ func newPool(t *Target) *pool {
 	} else {
 		transport.Protocols.SetUnencryptedHTTP2(true) // over TLS, too: it is ours, and net/http sees what is in it
 		transport.HTTP2 = &http.HTTP2Config{
+			MaxReadFrameSize:          maxFrame,
 			MaxReceiveBufferPerStream: streamWindow,
 			SendPingTimeout:           silenceBeforePing,
 			PingTimeout:               pingTimeout,
@@ -73,10 +74,16 @@ func newPool(t *Target) *pool {
 	return &pool{http: transport}
 }
 
-// retire closes the connections that carry nothing, now and whenever one is left over.
-func (p *pool) retire() {
+// retire closes the connections that carry nothing, now and whenever one is left over. It waits for nobody: net/http closes
+// them under locks of its own. The channel is closed when that is done.
+func (p *pool) retire() <-chan struct{} {
 	p.retired.Store(true)
-	p.http.CloseIdleConnections()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.http.CloseIdleConnections()
+	}()
+	return done
 }
 
 // done is called when a request has left its connection. An HTTP/2 stream that was given up leaves a moment later.
@@ -84,7 +91,7 @@ func (p *pool) done() {
 	if !p.retired.Load() {
 		return
 	}
-	p.http.CloseIdleConnections()
+	go p.http.CloseIdleConnections()
 	if p.http.HTTP2 != nil {
 		time.AfterFunc(lateLeave, p.http.CloseIdleConnections)
 	}
@@ -102,7 +109,7 @@ func (t *Target) open(ctx context.Context) (net.Conn, error) {
 		return nil, &openError{CauseReset, errCutOff} // net/http would send the request again; Send decides about that
 	}
 	if t.opening == nil {
-		return t.openNow(ctx)
+		return t.openNow(ctx, nil)
 	}
 	// An HTTP/2 connection carries many requests. When they come at once, the first opens it and the others wait;
 	// net/http hands it to all of them.
@@ -113,28 +120,45 @@ func (t *Target) open(ctx context.Context) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, &openError{CauseConnect, fmt.Errorf("waiting for another connection: %w", ctx.Err())}
 	}
-	patience := time.NewTimer(time.Until(t.opened.Add(handOver)))
-	defer patience.Stop()
-	select {
-	case <-ready:
-	case <-patience.C: // the last one was not for us, or its streams are taken
+	if t.newest != nil {
+		if err := t.newest.handedOver(ctx, ready); err != nil {
+			return nil, err
+		}
 	}
 	select {
 	case <-ready:
 		return nil, &openError{CauseReset, errNotNeeded}
 	default:
 	}
-	c, err := t.openNow(ctx)
-	if err == nil {
-		t.opened = time.Now()
+	return t.openNow(ctx, func(c *h2Conn) { t.newest = c })
+}
+
+// handedOver waits until a request that needs a connection would have this one: until the target has said how many streams
+// it takes, and net/http has told those for whom there is none. Before that, two connections would be offered to one request,
+// and net/http lets one that is turned away twice wait for a second. ready ends the waiting.
+func (c *h2Conn) handedOver(ctx context.Context, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return &openError{CauseConnect, fmt.Errorf("waiting for another connection: %w", ctx.Err())}
+	case <-c.begun:
 	}
-	return c, err
+	patience := time.NewTimer(time.Until(c.since.Add(handOver)))
+	defer patience.Stop()
+	select {
+	case <-ready:
+	case <-patience.C: // it was not for us, or its streams are taken
+	}
+	return nil
 }
 
 // errNotNeeded ends the opening of a connection for a request that has another. Nobody sees it.
 var errNotNeeded = errors.New("the connection is not needed")
 
-func (t *Target) openNow(ctx context.Context) (net.Conn, error) {
+// openNow opens a connection at once. opened is told of one of HTTP/2.
+func (t *Target) openNow(ctx context.Context, opened func(*h2Conn)) (net.Conn, error) {
+	began := time.Now()
 	known, err := t.names.get(ctx)
 	if err != nil {
 		return nil, &openError{CauseResolve, err}
@@ -159,7 +183,9 @@ func (t *Target) openNow(ctx context.Context) (net.Conn, error) {
 	if t.upstream.config.Protocol == HTTP1 {
 		return newConn(c), nil
 	}
-	return newH2Conn(c), nil
+	h2 := newH2Conn(c, t.upstream.config.ConnectTimeout-time.Since(began))
+	opened(h2)
+	return h2, nil
 }
 
 func (t *Target) handshake(ctx context.Context, c *tls.Conn) error {

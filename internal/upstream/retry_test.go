@@ -290,7 +290,7 @@ func TestAKeptConnectionThatDiedIsNotTheTargetsDeath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(u.Close)
+	t.Cleanup(func() { u.Close() })
 	for i, method := range []string{"GET", "DELETE", "PUT", "PROPFIND", "DELETE", "DELETE", "PUT", "DELETE"} {
 		if method == "PROPFIND" {
 			continue // not idempotent for us, who do not know it

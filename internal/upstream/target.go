@@ -27,7 +27,7 @@ type Target struct {
 	saidDown bool // the last event said that it is out; guarded by the upstream's telling
 	inFlight atomic.Int64
 	opening  chan struct{}        // holds one while an HTTP/2 connection is opened; nil for HTTP/1.1
-	opened   time.Time            // when the last one was; belongs to who put something into opening
+	newest   *h2Conn              // that was opened, nil before; belongs to who put something into opening
 	pool     atomic.Pointer[pool] // never nil
 }
 
@@ -122,9 +122,9 @@ func (t *Target) moved(now []string, gone bool) {
 // renew starts with a new pool and lets the old one run dry.
 func (t *Target) renew() {
 	fresh := newPool(t)
-	t.pool.Swap(fresh).retire()
+	_ = t.pool.Swap(fresh).retire() // nobody waits
 	if t.upstream.closed.Load() {
-		fresh.retire() // Close may have seen the old one
+		_ = fresh.retire() // Close may have seen the old one
 	}
 }
 

@@ -77,7 +77,7 @@ type Config struct {
 	// PinSPKI lists the public keys that the target's leaf may have; empty means any.
 	PinSPKI []identity.SHA256
 
-	ConnectTimeout  time.Duration // resolving the name, connecting and the TLS handshake together
+	ConnectTimeout  time.Duration // resolving the name, connecting, the TLS handshake and the SETTINGS of HTTP/2 together
 	ResponseTimeout time.Duration // from the end of the request to the response's header
 	PauseTimeout    time.Duration // the longest silence inside a response's body, and while a request's body is not taken
 	IdleTimeout     time.Duration // how long an unused connection is kept
@@ -223,14 +223,24 @@ func Renew(previous *Upstream, config Config, events Events) (*Upstream, error) 
 func (u *Upstream) Name() string { return u.config.Name }
 
 // Close drops the connections that are not in use; those in use end with their requests. Requests that are sent
-// afterwards, by a caller that still had the upstream, are served and leave no connection behind.
-func (u *Upstream) Close() {
+// afterwards, by a caller that still had the upstream, are served and leave no connection behind. Close waits for nobody; the
+// channel is closed when the connections that were not in use are.
+func (u *Upstream) Close() <-chan struct{} {
 	u.telling.Lock()
 	u.closed.Store(true)
 	u.telling.Unlock()
+	var retired []<-chan struct{}
 	for _, t := range u.targets {
-		t.pool.Load().retire()
+		retired = append(retired, t.pool.Load().retire())
 	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, r := range retired {
+			<-r
+		}
+	}()
+	return done
 }
 
 // Targets returns the targets in the order of the configuration.

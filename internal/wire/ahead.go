@@ -72,6 +72,15 @@ func (a *ahead) skip(n int) {
 	a.tidy()
 }
 
+// keep drops everything behind the first n octets.
+func (a *ahead) keep(n int) {
+	if a.buf == nil {
+		return
+	}
+	a.buf.octets = a.buf.octets[:a.buf.first+n]
+	a.tidy()
+}
+
 // take moves octets from the front into p.
 func (a *ahead) take(p []byte) int {
 	n := copy(p, a.bytes())

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	reference "golang.org/x/net/http2/hpack"
 )
 
 // again is a client that sends the same again and again, in one piece each time.
@@ -63,7 +65,7 @@ func TestAMessageInOneReadCostsNoAllocation(t *testing.T) {
 func begun(tb testing.TB, frames string, rate int) *HTTP2 {
 	tb.Helper()
 	client := &again{text: []byte(preface)}
-	c := NewHTTP2(client, Limits{ControlFrames: rate, HeaderTimeout: time.Minute})
+	c := NewHTTP2(client, Limits{ControlFrames: rate, HeaderTimeout: time.Minute}, nil)
 	if _, err := io.ReadFull(c, make([]byte, len(preface))); err != nil {
 		tb.Fatal(err)
 	}
@@ -141,6 +143,71 @@ func BenchmarkBody(b *testing.B) {
 			}
 		})
 	}
+}
+
+// requests2 are requests of one client over HTTP/2, as frames, of which the path and an id are others each time.
+func requests2(n int) string {
+	var block, frames bytes.Buffer
+	e := reference.NewEncoder(&block)
+	for i := range n {
+		block.Reset()
+		for _, f := range [][2]string{
+			{":method", "GET"},
+			{":scheme", "https"},
+			{":authority", "orders.api.example.test"},
+			{":path", fmt.Sprintf("/orders/2024/%d?expand=lines&fields=id,total", 100+i)},
+			{"user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+			{"accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+			{"accept-language", "en-US,en;q=0.5"},
+			{"accept-encoding", "gzip, deflate, br, zstd"},
+			{"cookie", "session=" + strings.Repeat("c", 60)},
+			{"x-request-id", fmt.Sprintf("%032d", i)},
+		} {
+			_ = e.WriteField(reference.HeaderField{Name: f[0], Value: f[1]})
+		}
+		frames.Write(appendFrameHeader(nil, block.Len(), headersFrame, endStream|endHeaders, uint32(2*i+1)))
+		frames.Write(block.Bytes())
+	}
+	return frames.String()
+}
+
+// speaking2 returns a function that reads so many requests of a client, as if the connection had just begun.
+func speaking2(tb testing.TB, requests int) (read func()) {
+	tb.Helper()
+	text := requests2(requests)
+	client := &again{text: []byte(preface)}
+	c := NewHTTP2(client, Limits{HeaderBytes: 64 << 10, HeaderTimeout: time.Minute, ControlFrames: 1}, nil)
+	p := make([]byte, len(text))
+	if _, err := io.ReadFull(c, p[:len(preface)]); err != nil {
+		tb.Fatal(err)
+	}
+	client.text = []byte(text)
+	return func() {
+		c.heads.last = 0
+		c.heads.fields.table.resize(0)
+		c.heads.fields.table.resize(tableSize)
+		if n, err := c.Read(p); err != nil || n != len(text) || string(p[:n]) != text {
+			tb.Fatal(n, err)
+		}
+	}
+}
+
+func TestAHeadOfHTTP2CostsNoAllocation(t *testing.T) {
+	read := speaking2(t, 200)
+	read()
+	if n := testing.AllocsPerRun(10, read); n != 0 {
+		t.Errorf("200 requests allocate %v times", n)
+	}
+}
+
+func BenchmarkHTTP2Heads(b *testing.B) {
+	const requests = 200
+	read := speaking2(b, requests)
+	b.ReportAllocs()
+	for b.Loop() {
+		read()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*requests), "ns/request")
 }
 
 func BenchmarkHTTP2(b *testing.B) {

@@ -5,10 +5,12 @@
 //
 // It owns three wrappers of a client's connection, after TLS. HTTP1 reads the stream message by message (RFC 9112); what
 // is a message passes byte for byte, and what is not is replaced by a harmless request, so that the handler can answer
-// and record it. HTTP2 follows the frames (RFC 9113) and ends a connection that sends mostly what costs its sender
-// nothing. Preface tells the two protocols apart where no TLS has done so.
+// and record it. HTTP2 follows the frames (RFC 9113), reads the heads in them (RFC 7541) and replaces those that net/http
+// would refuse in its own words; it ends a connection that sends mostly what costs its sender nothing. Preface tells the
+// two protocols apart where no TLS has done so.
 //
-// It never changes a byte that it passes on, never writes to a client, never reads past a message that it refused, and
+// It never changes a byte of a message that it passes on, but that HTTP2 writes header blocks anew behind one that was
+// replaced, field by field. It never writes to a client, never reads past a message of HTTP/1 that it refused, and
 // knows neither net/http nor routes, certificates and answers. HTTP1 and HTTP2 stand under net/http's server and count
 // on how that reads: one byte at a time while a handler runs, and with deadlines in the past to stop such a read.
 //

@@ -21,9 +21,10 @@ func frameNames() [frameKinds]string {
 
 // The flags of frames that matter here.
 const (
-	endStream  = 0x1
-	endHeaders = 0x4
-	padded     = 0x8
+	endStream   = 0x1
+	endHeaders  = 0x4
+	padded      = 0x8
+	prioritized = 0x20
 )
 
 // frameHeader is the length of what every frame begins with (RFC 9113 §4.1).
@@ -37,7 +38,8 @@ type frames struct {
 	have    int               // how much of it there is
 	length  int               // of the payload
 	left    int               // of the payload
-	payload [4]byte           // its first octets
+	payload [5]byte           // its first octets
+	part    []byte            // of the payload, what the last call of next went over
 	begun   bool              // there was a frame
 	block   bool              // a header block was begun and not ended
 }
@@ -45,8 +47,53 @@ type frames struct {
 // kind returns the type of the frame.
 func (f *frames) kind() byte { return f.header[3] }
 
+// flag reports whether the frame has a flag.
+func (f *frames) flag(bit byte) bool { return f.header[4]&bit != 0 }
+
+// stream returns the stream that the frame is of; the first bit is reserved.
+func (f *frames) stream() uint32 { return binary.BigEndian.Uint32(f.header[5:]) & (1<<31 - 1) }
+
+// known reports whether all of the frame's header is there.
+func (f *frames) known(whole bool) bool { return whole || f.have == frameHeader }
+
+// around returns how many octets of a HEADERS or CONTINUATION frame's payload stand before the fragment of the header block and
+// behind it (RFC 9113 §6.2, §6.10). What it says is final when as much of the payload is there as stands before the fragment.
+func (f *frames) around() (before, behind int) {
+	if f.kind() != headersFrame {
+		return 0, 0
+	}
+	if f.flag(padded) {
+		before, behind = 1, int(f.payload[0])
+	}
+	if f.flag(prioritized) {
+		before += 5
+	}
+	return before, behind
+}
+
+// fragment returns what of the last part belongs to the header block.
+func (f *frames) fragment() []byte {
+	before, behind := f.around()
+	from := f.length - f.left - len(f.part)
+	low, high := max(before-from, 0), min(f.length-behind-from, len(f.part))
+	if low >= high {
+		return nil
+	}
+	return f.part[low:high]
+}
+
+// dependsOnItself reports whether a HEADERS frame, of which all is there, gives its stream priority after that very stream.
+func (f *frames) dependsOnItself() bool {
+	at := 0
+	if f.flag(padded) {
+		at = 1
+	}
+	return f.flag(prioritized) && binary.BigEndian.Uint32(f.payload[at:])&(1<<31-1) == f.stream()
+}
+
 // next goes on to the end of a frame. It returns how much of b that took, and whether b reaches that far.
 func (f *frames) next(b []byte) (n int, whole bool) {
+	f.part = nil
 	n = min(f.preface, len(b))
 	f.preface -= n
 	if f.have < frameHeader {
@@ -58,12 +105,13 @@ func (f *frames) next(b []byte) (n int, whole bool) {
 		}
 		f.length = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
 		f.left = f.length
-		f.payload = [4]byte{}
+		f.payload = [5]byte{}
 	}
 	if got := f.length - f.left; got < len(f.payload) {
 		copy(f.payload[got:min(f.length, len(f.payload))], b[n:])
 	}
 	k := min(f.left, len(b)-n)
+	f.part = b[n : n+k]
 	f.left -= k
 	n += k
 	if f.left > 0 {
@@ -72,9 +120,9 @@ func (f *frames) next(b []byte) (n int, whole bool) {
 	f.have, f.begun = 0, true
 	switch f.kind() {
 	case headersFrame:
-		f.block = f.header[4]&endHeaders == 0
+		f.block = !f.flag(endHeaders)
 	case continuationFrame:
-		f.block = f.block && f.header[4]&endHeaders == 0
+		f.block = f.block && !f.flag(endHeaders)
 	}
 	return n, true
 }
@@ -85,11 +133,11 @@ func (f *frames) free() bool {
 	case headersFrame:
 		return false
 	case dataFrame:
-		flags, content := f.header[4], f.length
-		if flags&padded != 0 {
+		content := f.length
+		if f.flag(padded) {
 			content -= 1 + int(f.payload[0])
 		}
-		return content <= 0 && flags&endStream == 0
+		return content <= 0 && !f.flag(endStream)
 	case windowUpdateFrame:
 		return binary.BigEndian.Uint32(f.payload[:])<<1 == 0 // the first bit is reserved
 	}

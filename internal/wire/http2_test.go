@@ -30,7 +30,7 @@ func frame(kind, flags byte, payload string) string {
 func pipe2(t *testing.T) (net.Conn, *wire.HTTP2) {
 	t.Helper()
 	client, server := net.Pipe()
-	c := wire.NewHTTP2(server, limits())
+	c := wire.NewHTTP2(server, limits(), nil)
 	t.Cleanup(func() {
 		client.Close()
 		c.Close()
@@ -62,7 +62,7 @@ func TestWhatCostsNothingIsCounted(t *testing.T) {
 		{"data", frame(0, 0, "x"), ""},
 		{"data and padding", frame(0, 8, "\x01x\x00"), ""},
 		{"the end of data", frame(0, 1, ""), ""},
-		{"requests", frame(1, 5, "x"), ""},
+		{"requests", frame(1, 5, "\x82\x86\x84"), ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,14 +152,14 @@ func TestWhatHTTP2BeginsItHasToEndInTime(t *testing.T) {
 		{"settings", []string{preface + settings}, false},
 		{"a part of settings", []string{preface, frame(4, 0, "123456")[:10]}, true},
 		{"a part of a frame's header", []string{preface + settings, settings[:5]}, true},
-		{"a header block", []string{preface + settings, frame(1, 4, "x")}, false},
-		{"a header block that goes on", []string{preface + settings, frame(1, 0, "x")}, true},
-		{"a header block that went on", []string{preface + settings, frame(1, 0, "x"), frame(9, 0, "x"), frame(9, 4, "x")}, false},
-		{"a header block that goes on and on", []string{preface + settings, frame(1, 0, "x"), frame(9, 0, "x"), frame(9, 0, "x")}, true},
-		{"a header block in a frame that is cut", []string{preface + settings, frame(1, 4, "xxx")[:11]}, true},
+		{"a header block", []string{preface + settings, frame(1, 4, "\x82\x86\x84")}, false},
+		{"a header block that goes on", []string{preface + settings, frame(1, 0, "\x82\x86\x84")}, true},
+		{"a header block that went on", []string{preface + settings, frame(1, 0, "\x82\x86\x84"), frame(9, 0, ""), frame(9, 4, "\x90")}, false},
+		{"a header block that goes on and on", []string{preface + settings, frame(1, 0, "\x82\x86\x84"), frame(9, 0, ""), frame(9, 0, "")}, true},
+		{"a header block in a frame that is cut", []string{preface + settings, frame(1, 4, "\x82\x86\x84")[:11]}, true},
 		{"data that are cut", []string{preface + settings, frame(0, 0, "xxx")[:10]}, false},
 		{"the next header block has its own time", []string{
-			preface + settings, frame(1, 0, "x"), "", "", frame(9, 4, "x") + frame(1, 0, "x"), "", "", "", "", "", "", frame(9, 4, "x"),
+			preface + settings, frame(1, 0, "\x82\x86\x84"), "", "", frame(9, 4, "\x90") + frame(1, 0, "\x82\x86\x84"), "", "", "", "", "", "", frame(9, 4, "\x90"),
 		}, false},
 	}
 	for _, tt := range tests {
@@ -245,7 +245,7 @@ func TestNetHTTPSpeaksBothProtocolsBehindPreface(t *testing.T) {
 			case err != nil:
 				return raw // one that the transport dialled beside another, and has given up
 			case isHTTP2:
-				h := wire.NewHTTP2(c, limits())
+				h := wire.NewHTTP2(c, limits(), nil)
 				mu.Lock()
 				defer mu.Unlock()
 				wrapped = append(wrapped, h)

@@ -6,11 +6,12 @@ import "time"
 // lets nothing pass, so the zero value refuses every request.
 type Limits struct {
 	// HeaderBytes bounds the request line and the header section together, with their line ends. A trailer section has
-	// the same bound, or 4 KiB where that is less, because net/http reads no longer ones.
+	// the same bound, or 4 KiB where that is less, because net/http reads no longer ones. HTTP2 lets sections of up to twice
+	// as much pass, as RFC 9113 §6.5.2 counts: of those the handler knows everything.
 	HeaderBytes int
-	// HeaderFields bounds the field lines of a header section, and those of a trailer section.
+	// HeaderFields bounds the field lines of a header section, and those of a trailer section. HTTP2 does not use it.
 	HeaderFields int
-	// TargetBytes bounds the request target.
+	// TargetBytes bounds the request target. HTTP2 does not use it.
 	TargetBytes int
 	// HeaderTimeout bounds the time from the first byte of a head to its last, and the time that the rest of a body has
 	// after its request was handled. With HTTP/2 it bounds the preface with the first frame, and each header block.

@@ -19,6 +19,7 @@ type expect struct {
 	reason    string // of the record, and of the problem where there is one
 	wouldBe   string // observe_only: the reason that the record has as well
 	tyk       string // Tyk's message; {} stands for the caller's SHA-256
+	plain     string // the whole answer, where it is one sentence of plain text
 	validated bool   // the backend is told who is calling
 }
 
@@ -237,6 +238,10 @@ func (c *cell) answer(t *testing.T, got reply) {
 		want := "{\n    \"error\": \"" + strings.Replace(c.want.tyk, "{}", c.site.caller(t, c.caller).sha256, 1) + "\"\n}"
 		if got.body != want || got.contentType != "application/json" {
 			t.Errorf("body %q (%s), want Tyk's %q", got.body, got.contentType, want)
+		}
+	case c.want.plain != "":
+		if got.body != c.want.plain || got.contentType != "text/plain; charset=utf-8" {
+			t.Errorf("body %q (%s), want the text %q", got.body, got.contentType, c.want.plain)
 		}
 	default:
 		want := problem{

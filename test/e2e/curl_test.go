@@ -22,6 +22,7 @@ type call struct {
 	path       string
 	host       string // the Host field where it is not the URL's host
 	caller     string // whose certificate is shown; "" for none
+	plain      bool   // without TLS
 	args       []string
 }
 
@@ -60,7 +61,13 @@ func (s *site) curl(t testing.TB, c call) *exec.Cmd {
 	return cmd
 }
 
-func (c call) url() string { return "https://" + c.serverName + ":" + c.port + c.path }
+func (c call) url() string {
+	scheme := "https://"
+	if c.plain {
+		scheme = "http://"
+	}
+	return scheme + c.serverName + ":" + c.port + c.path
+}
 
 // call makes a call and waits for what comes of it.
 func (s *site) call(t testing.TB, c call) reply {

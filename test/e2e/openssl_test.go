@@ -142,25 +142,31 @@ func TestAnnouncedAuthorities(t *testing.T) {
 			t.Run(test.name+" "+version, func(t *testing.T) {
 				t.Parallel()
 				c := s.openssl(t, test.port, "", append(test.args, version)...)
-				c.finish(t)
-				c.ExitCode(t) // whatever it is: the handshake may be refused
-				_, names, found := strings.Cut(c.Stdout.Text(), "Acceptable client certificate CA names\n")
-				if !found && !strings.Contains(c.Stdout.Text(), "No client certificate CA names sent") {
-					t.Fatalf("s_client says nothing about names: %s", c.Said())
-				}
-				var got []string
-				for line := range strings.Lines(names) {
-					if !strings.Contains(line, "CN") { // what follows the names differs from version to version
-						break
-					}
-					got = append(got, strings.ReplaceAll(strings.TrimSpace(line), " = ", "="))
-				}
-				if diff := cmp.Diff(test.want, got); diff != "" {
+				if diff := cmp.Diff(test.want, c.announced(t)); diff != "" {
 					t.Errorf("announced (-want +got):\n%s", diff)
 				}
 			})
 		}
 	}
+}
+
+// announced ends the connection and returns the names of which the client was asked for a certificate; nil when it was not asked.
+func (c *client) announced(t testing.TB) []string {
+	t.Helper()
+	c.finish(t)
+	c.ExitCode(t) // whatever it is: the handshake may be refused
+	_, names, found := strings.Cut(c.Stdout.Text(), "Acceptable client certificate CA names\n")
+	if !found && !strings.Contains(c.Stdout.Text(), "No client certificate CA names sent") {
+		t.Fatalf("s_client says nothing about names: %s", c.Said())
+	}
+	var all []string
+	for line := range strings.Lines(names) {
+		if !strings.Contains(line, "CN") { // what follows the names differs from version to version
+			break
+		}
+		all = append(all, strings.ReplaceAll(strings.TrimSpace(line), " = ", "="))
+	}
+	return all
 }
 
 // answer is what a gateway answered on a connection of s_client.

@@ -31,8 +31,9 @@ const (
 
 // site is a folder with a document and certificates, and the ports that it uses.
 type site struct {
-	dir   string
-	ports map[string]string // by the port of the contract
+	dir      string
+	ports    map[string]string // by the port of the contract
+	subjects map[string]string // of the certificates that the test issued, as openssl writes them by RFC 2253
 }
 
 var sharedPKI = sync.OnceValues(func() (string, error) {
@@ -55,7 +56,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{dir: t.TempDir(), ports: map[string]string{}}
+	s := &site{dir: t.TempDir(), ports: map[string]string{}, subjects: map[string]string{}}
 	if err := os.CopyFS(filepath.Join(s.dir, "pki"), os.DirFS(pki)); err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +143,9 @@ func (s *site) caller(t testing.TB, name string) presented {
 		"partner-b": "CN=partner-b,OU=API,O=Beta,L=NYC,ST=NY,C=US",
 		"stranger":  "CN=partner-a,OU=API,O=Acme,L=NYC,ST=NY,C=US", // it claims to be partner-a
 	}[name]
+	if !ok {
+		subject, ok = s.subjects[name]
+	}
 	if !ok {
 		t.Fatalf("who is %q?", name)
 	}

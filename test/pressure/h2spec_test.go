@@ -16,7 +16,7 @@ import (
 // after all has to go from the list.
 var deviations = map[string]string{
 	"http2/6.5.3: Sends multiple values of SETTINGS_INITIAL_WINDOW_SIZE":                                            "net/http takes a setting that is in a frame twice for an attack and ends the connection",
-	"http2/8.1.2.2: Sends a HEADERS frame that contains the connection-specific header field":                       "net/http answers 400 where it should reset the stream; nothing of it is passed on",
+	"http2/8.1.2.2: Sends a HEADERS frame that contains the connection-specific header field":                       "the gateway answers 400, with a reason, where it might reset the stream (RFC 9113, section 8.1.1); nothing of it is passed on",
 	"http2/8.1.2.2: Sends a HEADERS frame that contains the TE header field with any value other than \"trailers\"": "as above",
 }
 
