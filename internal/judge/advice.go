@@ -49,7 +49,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.RequestMalformed:
 		w.change("The client has to send the request otherwise; the detail says what is wrong with it.")
 	case decision.TLSRequired:
-		w.change("The caller has to use https: the listener %q speaks no TLS, and a step of the policy wants it.", w.out.Listener)
+		w.change("The caller has to use https: the listener %q speaks no TLS, and the API wants it.", w.out.Listener)
 	case decision.UpstreamUnavailable:
 		w.change("Repair the upstream that the detail names.")
 	case decision.OK, decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch,
