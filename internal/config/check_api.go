@@ -28,13 +28,21 @@ func (l *loader) collectAPIs() {
 			if a.Version != "" {
 				what += " version " + quote(a.Version)
 			}
-			l.shape(&a.Name, "%s is already defined at %s", what, l.doc.Position(&other.Name))
+			l.shape(l.nameAt(a), "%s is already defined at %s", what, l.doc.Position(l.nameAt(other)))
 			continue
 		}
 		first[key] = a
 		l.index.apis[a.Name] = append(l.index.apis[a.Name], a)
 	}
 	l.index.apiNames = slices.Sorted(maps.Keys(l.index.apis))
+}
+
+// nameAt is where an API is named in the document: the API itself where an OpenAPI description names it.
+func (l *loader) nameAt(a *API) any {
+	if l.doc.Position(&a.Name).File != l.doc.Position(a).File {
+		return a
+	}
+	return &a.Name
 }
 
 func (l *loader) checkAPI(a *API) {
@@ -61,9 +69,6 @@ func (l *loader) checkAPI(a *API) {
 	l.noRepeats(a.Listeners)
 	for i := range a.Listeners {
 		l.index.listeners.find(l, Shape, "listener", &a.Listeners[i])
-	}
-	if a.OpenAPI != "" {
-		a.OpenAPI = l.join(&a.OpenAPI, a.OpenAPI)
 	}
 	for i, c := range a.AllowInPath {
 		if c != "" && slices.Contains(a.AllowInPath[:i], c) {

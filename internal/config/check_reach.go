@@ -143,6 +143,9 @@ func (l *loader) checkReach() {
 				}
 			}
 		}
+		if a.TLSOnly { // nobody comes further on the others
+			on = slices.DeleteFunc(slices.Clone(on), func(v *listenerView) bool { return v.TLS == nil })
+		}
 		l.checkReachOf(a, on)
 	}
 	if !l.unsound["apis"] {

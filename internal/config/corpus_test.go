@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"sallyport/internal/config"
 	"sallyport/internal/testpki"
@@ -94,6 +95,13 @@ func corpusDir(t testing.TB) string {
 	write("nobody.txt", 0o600, []byte("# nobody yet\n\n"))
 	write("chain.pem", 0o600, read("server.pem"), read("ca.pem"))
 	makeKeyStores(t, filepath.Join(dir, "pki"))
+	definitions, err := txtar.ParseFile("testdata/openapi.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := txtar.Write(definitions, filepath.Join(dir, "api")); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 

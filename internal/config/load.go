@@ -56,6 +56,7 @@ func Load(path string, opts Options) (*Document, error) {
 		return nil, fmt.Errorf("load configuration: %w", err)
 	}
 	l.decode(files)
+	l.describe()
 	l.check()
 	l.resolve()
 	l.checkReach()

@@ -39,6 +39,13 @@ func (s *source) read(path string) {
 	}
 }
 
+// file gives a file that positions speak of its number.
+func (s *source) file(path string) *file {
+	f := &file{path: path, index: uint32(len(s.names))} //nolint:gosec // nobody has that many
+	s.names = append(s.names, path)
+	return f
+}
+
 func (s *source) position(key any) Position {
 	p, ok := s.places[key]
 	if !ok {

@@ -21,7 +21,6 @@ const (
 // file is one configuration file.
 type file struct {
 	path  string
-	dir   string // what its relative paths begin at
 	index uint32 // in source.names
 	text  string
 	root  *yaml.Node
@@ -47,11 +46,9 @@ func (l *loader) readFiles(path string) ([]*file, error) {
 		if err != nil {
 			return nil, err
 		}
-		src := &l.doc.source
-		src.read(p)
-		f := &file{path: p, dir: filepath.Dir(p), index: uint32(len(src.names))} //nolint:gosec // a directory holds fewer files
-		src.names = append(src.names, p)
-		if f.root = l.parse(f, data); f.root == nil {
+		l.doc.source.read(p)
+		f := l.doc.source.file(p)
+		if f.root = l.parse(f, data, "sections, such as listeners:"); f.root == nil {
 			l.unread = true
 			continue
 		}
@@ -96,8 +93,9 @@ func (l *loader) directory(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// parse turns a file into the node of its only YAML document, or nil with an error in the list.
-func (l *loader) parse(f *file, data []byte) *yaml.Node {
+// parse turns a file into the mapping that is its only YAML document, or nil with an error in the list. content is what
+// belongs into the mapping, for a message.
+func (l *loader) parse(f *file, data []byte, content string) *yaml.Node {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	f.text = text
 	if pos, message := unprintable(text); message != "" {
@@ -130,7 +128,7 @@ func (l *loader) parse(f *file, data []byte) *yaml.Node {
 	}
 	root := first.Content[0]
 	if root.Kind != yaml.MappingNode {
-		l.add(Error{Position: Position{f.path, root.Line, root.Column}, Message: "the document must be a mapping of sections, such as listeners:"})
+		l.add(Error{Position: Position{f.path, root.Line, root.Column}, Message: "the document must be a mapping of " + content})
 		return nil
 	}
 	return root

@@ -24,13 +24,16 @@ func TestCertificatesCanStandInTheDocumentItself(t *testing.T) {
 	text := minimal + fmt.Sprintf(`  - {name: absolute, targets: ["http://127.0.0.1:1"]}
 apis:
   - {name: a, upstream: echo, openapi: a.json, client_certificate: {mode: required, trust: [literal, text, mapping, absolute]}}
-  - {name: b, upstream: echo, path: /b/, openapi: /b.json}
+  - {name: b, upstream: echo, path: /b/, openapi: %[3]q}
 users:
   - name: u
     provider: p
     certificates: [%[2]q]
 identity_providers: [{name: p, type: internal}]
-`, block, string(ca))
+`, block, string(ca), filepath.Join(dir, "pki", "b.json"))
+	for name, title := range map[string]string{"a.json": "other", filepath.Join("pki", "b.json"): "b"} {
+		write(t, dir, name, `{"openapi": "3.0.0", "info": {"title": "`+title+`", "version": "1"}}`)
+	}
 	text = strings.Replace(text, "trust_stores:\n", fmt.Sprintf(`trust_stores:
   - name: literal
     anchors:
@@ -59,7 +62,7 @@ identity_providers: [{name: p, type: internal}]
 	if got := d.APIs[0].OpenAPI; got != filepath.Join(dir, "a.json") {
 		t.Errorf("a relative path became %q", got)
 	}
-	if got := d.APIs[1].OpenAPI; got != "/b.json" {
+	if got := d.APIs[1].OpenAPI; got != filepath.Join(dir, "pki", "b.json") {
 		t.Errorf("an absolute path became %q", got)
 	}
 	if d.Credentials[0].Resolved == nil || d.Credentials[0].Resolved.Leaf == nil {

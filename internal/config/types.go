@@ -24,6 +24,7 @@ import (
 //   - yaml: the key, and options of the decoder.
 //   - enum: the words that are allowed; of a Size, the word for no limit.
 //   - need: the key has to be given.
+//   - unless: with need, the other key that may have it instead.
 //   - choice: "one" or "some" of the keys with this tag has to be given.
 //   - with: other keys, one of which has to be given as well.
 //   - range: the least and the most, as the document writes them.

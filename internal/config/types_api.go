@@ -9,23 +9,25 @@ import (
 
 // API is a set of requests, by hosts, path and methods, with the rules about their callers and the upstream where they go.
 type API struct {
-	// Unique together with `version` and `org`.
-	Name string `yaml:"name" need:"yes"`
-	// Any text. Two versions of an API may exist side by side; absent is a version of its own.
+	// Unique together with `version` and `org`. It can be left out where the title in `openapi` is the name.
+	Name string `yaml:"name" need:"yes" unless:"openapi"`
+	// Any text. Two versions of an API may exist side by side; absent is a version of its own, where `openapi` says none.
 	Version string `yaml:"version"`
 	// Name of the tenant that owns the API. A host belongs to one tenant.
 	Org string `yaml:"org"`
 	// Host names, or wildcards such as `*.example.test`. Absent means every host. The most specific host decides first, then
 	// the longest path.
 	Hosts []string `yaml:"hosts"`
-	// The prefix that the API owns, segment by segment: `/orders/` owns `/orders` and everything below, and not `/orders2`.
+	// The prefix that the API owns, segment by segment: `/orders/` owns `/orders` and everything below, and not `/orders2`. Absent
+	// means the path that `openapi` says.
 	Path string `yaml:"path" default:"/"`
 	// The methods that the API serves; others are answered 405. Absent means all.
 	Methods []string `yaml:"methods"`
 	// Names of the listeners that it is reachable on. Absent means all.
 	Listeners []string `yaml:"listeners"`
-	// OpenAPI description with name, version and paths: a path, relative to the file that names it.
-	OpenAPI string `yaml:"openapi" unbuilt:"*"`
+	// OpenAPI description, version 2 or 3, YAML or JSON: a path. It gives name, version, path, and with WSO2's extensions the mode of
+	// `client_certificate` and the listeners, where the document says nothing of them.
+	OpenAPI string `yaml:"openapi"`
 	// Characters that paths of this API may hold although they are refused elsewhere: an encoded slash, an encoded
 	// backslash, a semicolon.
 	AllowInPath []PathCharacter `yaml:"allow_in_path" enum:"%2f %5c ;"`
@@ -46,6 +48,8 @@ type API struct {
 	HostPatterns []route.HostPattern `yaml:"-"`
 	// Prefix is the parsed Path.
 	Prefix route.Prefix `yaml:"-"`
+	// TLSOnly refuses requests that did not come over TLS: the OpenAPI description allows https alone.
+	TLSOnly bool `yaml:"-"`
 	// Broken says why the API cannot be served; nil when it can. A broken API only survives Load with
 	// Options.ServePartial.
 	Broken error `yaml:"-"`

@@ -76,7 +76,6 @@ func (u *unbuilt) listener(l *config.Listener) {
 }
 
 func (u *unbuilt) api(a *config.API) {
-	u.when(a.OpenAPI != "", &a.OpenAPI, "openapi of API %q", a.Name)
 	u.when(a.Authentication != nil, &a.Authentication, "authentication of API %q", a.Name)
 	for i := range a.Policy {
 		u.step(fmt.Sprintf("policy of API %q", a.Name), &a.Policy[i])

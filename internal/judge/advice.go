@@ -57,7 +57,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.RequestTooLarge:
 		w.change("The client has to ask for a shorter URL, or raise max_target_size in the limits of the listener %q; it can be as large as max_header_size.", w.out.Listener)
 	case decision.TLSRequired:
-		w.change("The caller has to use https: the listener %q speaks no TLS, and a step of the policy wants it.", w.out.Listener)
+		w.change("The caller has to use https: the listener %q speaks no TLS, and the API wants it.", w.out.Listener)
 	case decision.UpstreamUnavailable:
 		w.change("Repair the upstream that the detail names.")
 	case decision.OK, decision.CertificateRevoked, decision.RevocationUnknown, decision.UserUnknown, decision.UserCertificateMismatch,

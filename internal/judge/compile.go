@@ -69,6 +69,9 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 		for _, ch := range a.AllowInPath {
 			compiled.special |= characterOf(ch)
 		}
+		if a.TLSOnly {
+			compiled.tlsOnly = "x-wso2-transports of the API's definition allows https alone" + inBrackets(place(c.doc.Position(&a.TLSOnly)))
+		}
 		switch {
 		case a.Broken != nil:
 			compiled.broken = decision.Decision{Reason: decision.TrustUnavailable, Detail: a.Broken.Error()}
@@ -91,10 +94,19 @@ func (c *compiler) compileAPIs(usable func(upstream string) bool) {
 // where says where the rules of an API stand, for people who look for them.
 func (c *compiler) where(a *config.API) string {
 	at := c.doc.Position(&a.Name)
-	if a.ClientCertificate != nil {
+	if !c.written(a, &a.Name) {
+		at = c.doc.Position(a)
+	}
+	if a.ClientCertificate != nil && c.written(a, a.ClientCertificate) {
 		at = c.doc.Position(a.ClientCertificate)
 	}
 	return place(at)
+}
+
+// written reports whether what is said about an API stands in the document, and not in an OpenAPI description.
+func (c *compiler) written(a *config.API, field any) bool {
+	at := c.doc.Position(field)
+	return at.IsZero() || at.File == c.doc.Position(a).File
 }
 
 // place is a position for a sentence; "" for an unknown one.
@@ -131,6 +143,9 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 		ownAllow:    a.ClientCertificate != nil && a.ClientCertificate.Allow != nil,
 		auto:        rules.Enforce == config.EnforceAuto && rules.Source == config.SourceTLS,
 		stores:      rules.Trust,
+	}
+	if cc := a.ClientCertificate; cc != nil && !c.written(a, &cc.Mode) {
+		b.modeFrom = inBrackets(place(c.doc.Position(&cc.Mode)))
 	}
 	if rules.Errors != nil {
 		b.errors = *rules.Errors

@@ -38,7 +38,7 @@ func refuse(reason decision.Reason, detail string) Judgement {
 func (b *Binding) judge(p *Profile, v *Request, o *Outcome, t *decision.Trace) Judgement {
 	ev, now := v.Evidence, v.Now
 	if t.Enabled() {
-		t.Addf("mode", decision.Info, "%s, on_invalid %s", b.mode, b.onInvalid)
+		t.Addf("mode", decision.Info, "%s%s, on_invalid %s", b.mode, b.modeFrom, b.onInvalid)
 	}
 	if !ev.presented() {
 		if b.mode == config.ModeRequired {

@@ -121,6 +121,7 @@ type API struct {
 	methods       []string // nil means all
 	special       route.Characters
 	broken        decision.Decision // why the API cannot be served; OK when it can
+	tlsOnly       string            // why requests have to come over TLS; "" where they need not
 	steps         []step            // of its policy, in order
 	bindings      []*Binding        // by Listener.Index; nil where the API is not reachable
 
@@ -173,6 +174,7 @@ type Binding struct {
 	Bounds config.RequestBounds
 
 	mode        config.Mode
+	modeFrom    string // in brackets, where an OpenAPI description says the mode; "" for the document
 	onInvalid   config.OnInvalid
 	observeOnly bool
 	auto        bool // enforce: auto, of certificates that come with TLS

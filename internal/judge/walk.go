@@ -256,6 +256,10 @@ func (r *Rules) route(v *Request, o *Outcome, t *decision.Trace) Judgement {
 		t.Add("configuration", decision.Fail, found.broken.Detail)
 		return Judgement{Decision: found.broken}
 	}
+	if found.tlsOnly != "" && !v.OverTLS {
+		t.Add("transports", decision.Fail, found.tlsOnly)
+		return refuse(decision.TLSRequired, found.tlsOnly)
+	}
 	return anonymous
 }
 

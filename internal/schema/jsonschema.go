@@ -44,6 +44,7 @@ type node struct {
 	DependentSchemas     members[*node]    `json:"dependentSchemas,omitempty"`
 	If                   *node             `json:"if,omitempty"`
 	Then                 *node             `json:"then,omitempty"`
+	AllOf                []*node           `json:"allOf,omitempty"`
 	AnyOf                []*node           `json:"anyOf,omitempty"`
 	OneOf                []*node           `json:"oneOf,omitempty"`
 	Defs                 members[*node]    `json:"$defs,omitempty"`
@@ -177,7 +178,10 @@ func (m *model) objectSchema(o *object, ofListener bool) (*node, error) {
 			return nil, fmt.Errorf("the key %s of %s: %w", k.name, o.of.Name(), err)
 		}
 		n.Properties = append(n.Properties, member[*node]{k.name, v})
-		if k.need {
+		switch {
+		case k.unless != "":
+			n.AllOf = append(n.AllOf, &node{AnyOf: oneRequired([]string{k.name, k.unless})})
+		case k.need:
 			n.Required = append(n.Required, k.name)
 		}
 		switch len(k.with) {

@@ -32,6 +32,7 @@ type key struct {
 	enum         []string
 	unbuilt      []string // words that are not run yet; "*" stands for the key
 	need         bool
+	unless       string   // with need: the other key that makes it optional
 	choice       string   // "one" or "some"
 	with         []string // one of these keys has to be there as well
 	least, most  string   // "" means no bound
@@ -107,7 +108,7 @@ func (m *model) key(t reflect.Type, f reflect.StructField) (key, error) {
 	k := key{
 		name: name, of: deref(f.Type),
 		enum: strings.Fields(f.Tag.Get("enum")), unbuilt: strings.Fields(f.Tag.Get("unbuilt")), with: strings.Fields(f.Tag.Get("with")),
-		need: f.Tag.Get("need") != "", choice: f.Tag.Get("choice"), byDefault: f.Tag.Get("default"),
+		need: f.Tag.Get("need") != "", unless: f.Tag.Get("unless"), choice: f.Tag.Get("choice"), byDefault: f.Tag.Get("default"),
 		inherit: f.Tag.Get("inherit") != "", listenerOnly: f.Tag.Get("level") == "listener",
 		empty: flag == "empty" || flag == "templates", text: flag == "text", zero: flag == "zero", templates: flag == "templates",
 	}

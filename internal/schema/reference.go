@@ -218,6 +218,8 @@ func (w *writer) keys(o *object) {
 		k := &o.keys[i]
 		byDefault := ""
 		switch {
+		case k.unless != "":
+			byDefault = "needed without `" + k.unless + "`"
 		case k.need:
 			byDefault = "needed"
 		case k.byDefault != "":

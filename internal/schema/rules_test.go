@@ -113,11 +113,11 @@ func rules() []rule {
 		`blanks around it`, `cannot be a name`, `longer than 256`, `name of an API cannot hold`, `^the (address|port|host|name|version|target|path of the target) `,
 		`canonical form`, `is every server name`, `is an IP address`, `has no scheme`, `has no wildcards`, `^path "`, `host pattern`, `is not a method`,
 		`methods are case-sensitive`, `^a header's (name|value)`, `^the header ".*" belongs to the protocol`, `is not the name of a server`, `without a port`,
-		`^(subject|issuer|common_name|serial|sha1|sha256|spki_sha256|issuer_sha256|organization_identifier|policy_oid|san_\w+|an entry of pin_spki_sha256): `, `is not a URL`,
+		`^openapi is a path`, `^(subject|issuer|common_name|serial|sha1|sha256|spki_sha256|issuer_sha256|organization_identifier|policy_oid|san_\w+|an entry of pin_spki_sha256): `, `is not a URL`,
 		`^a (URL here|target) cannot`, `NUL character`)...)
 	list = append(list, beyond("two mappings at once: the schema looks at one", `is already given beside the key store's file$`)...)
 	return append(list, beyond("a file or variable: the schema opens none",
-		`^no entry (of the trust stores' key stores )?has the alias`, `^the alias ".*" `, `key store`, `PKCS#12`, `password`,
+		`nor info\.title of`, `^no entry (of the trust stores' key stores )?has the alias`, `^the alias ".*" `, `key store`, `PKCS#12`, `password`,
 		`^the file `, `certificates? here`, `^".*:\d+": `, `private key`, `no PEM block`, `^PEM block`, `^the environment variable`, `^the secret is empty`, `^the revocation list`,
 		`not built yet`)...)
 }
