@@ -68,6 +68,11 @@ apis:
     path: /
     upstream: echo
     client_certificate: {mode: required, trust: [listed]}
+  - name: own-domain-by-itself
+    hosts: [auto.example.test]
+    path: /
+    upstream: echo
+    client_certificate: {mode: required, trust: [listed], enforce: auto}
 `
 
 func TestTyk(t *testing.T) {
@@ -139,18 +144,24 @@ func TestTyk(t *testing.T) {
 			want: cast{handshakeMissing, known, handshakeUntrusted, handshakeUntrusted, handshakeOutdated},
 			also: map[string]expect{"tutorial": known, "tutored": handshakeUntrusted},
 		},
+		{
+			says: "and so it is without a TLS profile, because nothing else can be reached there",
+			row:  row{serverName: "auto.example.test", path: "/x", listener: "gateway", api: "own-domain-by-itself"},
+			want: cast{handshakeMissing, known, handshakeUntrusted, handshakeUntrusted, handshakeOutdated},
+		},
 	})
 	w.fallback(t, "who says no server name gets 403 over HTTP instead of a TLS error", []unnamedStep{
-		{"listed", usual},
-		{"common", cast{missing, untrusted, known, untrusted, outdated}},
-		{"keyless", cast{anonymous, anonymous, known, anonymous, anonymous}},
+		{shared("listed"), usual},
+		{shared("common"), cast{missing, untrusted, known, untrusted, outdated}},
+		{shared("keyless"), cast{anonymous, anonymous, known, anonymous, anonymous}},
+		{row{serverName: "auto.example.test", path: "/x", api: "own-domain-by-itself"}, usual},
 	})
 	w.ends(t)
 }
 
 // unnamedStep is a request on a connection that named no server.
 type unnamedStep struct {
-	api  string // of the shared domain
+	row  // its server name is that of Host alone
 	want cast
 }
 
@@ -162,8 +173,7 @@ func (w *walk) fallback(t *testing.T, says string, steps []unnamedStep) {
 			for caller, e := range step.want.byCaller() {
 				t.Run(step.api+"/"+called(caller), func(t *testing.T) {
 					t.Parallel()
-					path := "/" + step.api + "/"
-					got, r := w.unnamed(t, portPublic, caller, "shared.example.test", path)
+					got, r := w.unnamed(t, portPublic, caller, step.serverName, step.path)
 					who := w.caller(t, caller)
 					body := "backend\n"
 					if e.tyk != "" {
@@ -174,7 +184,7 @@ func (w *walk) fallback(t *testing.T, says string, steps []unnamedStep) {
 					}
 					want := logRecord{
 						Message: "request", Level: "INFO", RequestID: got.requestID, Remote: r.Remote, Listener: "gateway", Method: "GET",
-						Host: "shared.example.test", Path: path, Protocol: "HTTP/1.1", API: step.api, ClientSHA256: who.sha256, ClientSubject: who.subject,
+						Host: step.serverName, Path: step.path, Protocol: "HTTP/1.1", API: step.api, ClientSHA256: who.sha256, ClientSubject: who.subject,
 						Decision: "allow", Reason: e.reason, Detail: r.Detail, Status: e.status, BytesOut: len(body),
 						Generation: 1,
 					}
