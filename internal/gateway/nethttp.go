@@ -229,6 +229,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.record = record{id: newRequestID(), protocol: r.Proto, remote: r.RemoteAddr, start: time.Now()}
 	x.body = newRequestBody(r.Body, x.control)
 	x.body.awaited = r.Header["Expect"] != nil
+	x.out.begun = x.body.told
 	if p := c.protocol.Load(); p != nil && p.http1 != nil {
 		x.body.violation = p.http1.Err
 		_ = x.control.EnableFullDuplex() // an answer may come before the end of the request; HTTP/2 always can
@@ -494,7 +495,11 @@ const farewell = 500 * time.Millisecond
 // leave lets the client, who may be sending still, read the answer that told him of the end.
 func (x *exchange) leave() {
 	p := x.conn.protocol.Load()
-	if x.record.cut || p == nil || p.http1 == nil || !x.unread() {
+	switch {
+	case p == nil || p.http1 == nil || !x.unread():
+		return
+	case x.record.cut: // net/http would read for the client's sake
+		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // every connection of ours can
 		return
 	}
 	p.http1.Linger()

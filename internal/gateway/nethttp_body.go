@@ -35,12 +35,13 @@ type requestBody struct {
 	status   int // of the answer to the problem; 0 for the reason's own
 	err      error
 	reading  bool
-	answered bool          // the target has begun a final answer
-	closed   bool          // nobody wants the rest
-	cut      bool          // a read was ended for that: the client has not gone, whatever net/http says
-	ended    bool          // the handler has returned
-	over     chan struct{} // closed with the first of closed and ended; nil until somebody waits for it
+	answered bool // the target has begun a final answer
+	headed   bool // the client has the head of it
+	closed   bool // nobody wants the rest
+	cut      bool // a read was ended for that: the client has not gone, whatever net/http says
+	ended    bool // the handler has returned
 	eof      bool
+	changed  sync.Cond // one of answered, headed, closed and ended did
 }
 
 // patience is how long a client may send nothing of a body, all pauses together; what it sends buys time at the minimum
@@ -51,6 +52,7 @@ func newRequestBody(source io.ReadCloser, control *http.ResponseController) *req
 	b := &requestBody{source: source, problem: decision.Decision{Reason: decision.OK}, violation: func() error { return nil }}
 	b.watch.end = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // every connection of ours can
 	b.leaving.end = b.watch.end
+	b.changed.L = &b.mu
 	return b
 }
 
@@ -67,9 +69,7 @@ func (b *requestBody) limit(bounds config.RequestBounds, paced bool) {
 var errBodyEnded = errors.New("the request has ended")
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if err := b.invite(); err != nil {
-		return 0, err
-	}
+	b.invite()
 	if err := b.arm(); err != nil {
 		return 0, err
 	}
@@ -84,33 +84,25 @@ func (b *requestBody) answers(final bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.answered = final
+	b.changed.Broadcast()
 }
 
-// invite lets the first read begin, with which net/http says 100. Behind a final answer transports read the body for their
-// connection's sake alone: a client that has waited until then is not asked for it (RFC 9110, section 10.1.1). The read is no
-// failure, which transports would take for more important than the answer, so it lasts until the request is over.
-func (b *requestBody) invite() error {
+// told says that the client has got the head of a final answer: from then on nothing invites it.
+func (b *requestBody) told() {
 	b.mu.Lock()
-	if !b.awaited || !b.answered || b.read.Load() > 0 {
-		b.mu.Unlock()
-		return nil
-	}
-	if b.over == nil {
-		b.over = make(chan struct{})
-		if b.closed || b.ended {
-			close(b.over)
-		}
-	}
-	over := b.over
-	b.mu.Unlock()
-	<-over
-	return errBodyEnded
+	defer b.mu.Unlock()
+	b.headed = true
+	b.changed.Broadcast()
 }
 
-// noMore wakes who waits for the end of reading. It is called with mu held, before closed or ended is set.
-func (b *requestBody) noMore() {
-	if b.over != nil && !b.closed && !b.ended {
-		close(b.over)
+// invite waits until the first read, with which net/http says 100, may begin. Behind a final answer transports read the body for
+// their connection's sake alone: a client that has waited until then is told the answer first, and what it sends all the same is
+// read after that (RFC 9110, section 10.1.1).
+func (b *requestBody) invite() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.awaited && b.answered && !b.headed && !b.closed && !b.ended && b.read.Load() == 0 {
+		b.changed.Wait()
 	}
 }
 
@@ -208,8 +200,8 @@ func (b *requestBody) Close() error {
 	if b.eof || b.ended || b.closed {
 		return nil
 	}
-	b.noMore()
 	b.closed = true
+	b.changed.Broadcast()
 	if b.reading {
 		b.cut = true
 		b.watch.end()
@@ -239,8 +231,8 @@ func (b *requestBody) drain() bool {
 	b.leaving.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.noMore()
 	b.closed = true
+	b.changed.Broadcast()
 	b.eof = errors.Is(err, io.EOF) && n < leftOver && !b.leaving.expired() // it ends every later read, too
 	return b.eof
 }
@@ -251,8 +243,8 @@ func (b *requestBody) finish() {
 	b.leaving.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.noMore()
 	b.ended = true
+	b.changed.Broadcast()
 }
 
 // complete reports whether the body was read to its end.
@@ -267,6 +259,7 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	begins  func(status int) // called before the head of the answer is written; nil for nothing
+	begun   func()           // called after it; nil for nothing
 	status  int
 	written atomic.Int64
 	timeout time.Duration // within which the client has to take something; 0 for no limit
@@ -299,6 +292,9 @@ func (w *response) WriteHeader(status int) {
 		defer w.watch.stop()
 	}
 	w.ResponseWriter.WriteHeader(status)
+	if w.status != 0 && w.begun != nil {
+		w.begun()
+	}
 }
 
 func (w *response) Write(p []byte) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -18,6 +19,7 @@ import (
 
 	"sallyport/internal/decision"
 	"sallyport/internal/metrics"
+	"sallyport/internal/tcp"
 	"sallyport/internal/upstream"
 )
 
@@ -374,6 +376,17 @@ const tookNothing = "the client took nothing of the answer within send_timeout"
 // gone reports whether the client has left. Over HTTP/1 net/http believes that, too, when it was the gateway that ended a read.
 func (x *exchange) gone() bool {
 	return x.departed.Load() || x.request.Context().Err() != nil && (x.request.ProtoMajor != 1 || !x.body.wasCut())
+}
+
+// deserted reports whether the client has reset an HTTP/1 connection from which nobody reads, because the target takes nothing of
+// the body or has not asked for it. net/http notices who leaves where somebody reads.
+func (x *exchange) deserted() bool {
+	socket, ok := x.conn.Conn.(*net.TCPConn)
+	if !ok || !x.unread() || !tcp.Reset(socket) {
+		return false
+	}
+	x.departed.Store(true)
+	return true
 }
 
 // left cuts a response whose reader is gone, or was sent away.

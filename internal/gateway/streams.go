@@ -153,6 +153,9 @@ func (g *Gateway) review(since time.Duration) {
 	}
 	now := g.clock.Now()
 	for _, s := range g.streams.all() {
+		if s.x.deserted() {
+			s.cancel(errCut)
+		}
 		if s.young() {
 			continue
 		}

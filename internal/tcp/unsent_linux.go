@@ -24,16 +24,28 @@ func LimitUnsent(c *net.TCPConn) error {
 // Acknowledged returns how many octets the other end's system has acknowledged since the connection began (RFC 4898,
 // tcpEStatsAppHCThruOctetsAcked). It acknowledges no more than its buffer holds until the program reads.
 func Acknowledged(c *net.TCPConn) (octets uint64, err error) {
-	raw, err := c.SyscallConn()
+	info, err := state(c)
 	if err != nil {
 		return 0, err
 	}
-	err = control(raw, func(fd int) error {
-		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err == nil {
-			octets = info.Bytes_acked
-		}
+	return info.Bytes_acked, nil
+}
+
+// Reset reports whether the other end has reset the connection (RFC 9293, section 3.5.3), which nobody learns who neither reads
+// nor writes. What cannot be asked was not.
+func Reset(c *net.TCPConn) bool {
+	info, err := state(c)
+	return err == nil && info.State == unix.BPF_TCP_CLOSE
+}
+
+func state(c *net.TCPConn) (info *unix.TCPInfo, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	err = control(raw, func(fd int) (err error) {
+		info, err = unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		return err
 	})
-	return octets, err
+	return info, err
 }

@@ -12,3 +12,6 @@ func LimitUnsent(*net.TCPConn) error { return errors.ErrUnsupported }
 
 // Acknowledged cannot be asked here.
 func Acknowledged(*net.TCPConn) (octets uint64, err error) { return 0, errors.ErrUnsupported }
+
+// Reset cannot be asked here.
+func Reset(*net.TCPConn) bool { return false }

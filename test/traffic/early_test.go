@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -141,6 +142,24 @@ func patientBackend(t *testing.T, expected *mail[string]) (target string) {
 				say(c, "HTTP/1.1 100 Continue\r\n\r\n")
 				body, _ := io.ReadAll(request.Body) // what did not come is missing in the answer
 				say(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			case strings.Contains(path, "echoed"): // it answers before it reads
+				say(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", request.ContentLength)
+				_, _ = io.Copy(c, request.Body) // the client tells
+			case strings.Contains(path, "dribbled"): // the beginning of the answer says nothing yet
+				say(c, "HTTP/1.1 100 Continue\r\n")
+				body := make(chan []byte, 1)
+				go func() {
+					all, _ := io.ReadAll(request.Body) // the gateway begins with it after a second without an answer
+					body <- all
+				}()
+				select {
+				case all := <-body:
+					say(c, "\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(all), all)
+				case <-time.After(2 * time.Second):
+					say(c, "\r\n")
+					all := <-body
+					say(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(all), all)
+				}
 			case strings.Contains(path, "silent"): // as backends that know nothing of it
 				body, _ := io.ReadAll(request.Body)
 				say(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
@@ -232,6 +251,29 @@ func TestExpectContinue(t *testing.T) {
 				default:
 				}
 			})
+		})
+	}
+}
+
+// TestABodyThatComesUninvited: a client that asks need not wait, and gives up waiting. Its body is passed on, also behind the
+// beginning of an answer.
+func TestABodyThatComesUninvited(t *testing.T) {
+	t.Parallel()
+	const body = "the body"
+	var expected mail[string]
+	g := serve(t, document{apis: []api{{path: "/api/", target: patientBackend(t, &expected)}}})
+	for _, how := range []string{"accepted", "silent", "echoed", "dribbled"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			path := pathOf(t, "/api/")
+			c := g.http1(t)
+			c.write(t, head(http.MethodPut, path, fmt.Sprintf("Content-Length: %d", len(body)), "Expect: 100-continue")+body)
+			got := c.answer(http.MethodPut)
+			got.whole(t, 200)
+			if got.body != body {
+				t.Errorf("body %q, want %q", got.body, body)
+			}
+			g.passed(t, path, 200, int64(len(body)), int64(len(body)))
 		})
 	}
 }
