@@ -18,17 +18,21 @@ func (m *Moment) Time() time.Time {
 	return m.at
 }
 
+var errLongOver = errors.New("the year 1 is over")
+
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (m *Moment) UnmarshalText(text []byte) error {
 	written := string(text)
 	if day, err := time.Parse(time.DateOnly, written); err == nil {
-		m.at = day.AddDate(0, 0, 1)
+		if m.at = day.AddDate(0, 0, 1); m.at.Year() <= 1 { // the zero time would be no end at all
+			return errLongOver
+		}
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339, written)
 	switch {
-	case err == nil && at.IsZero():
-		return errors.New("the year 1 is over")
+	case err == nil && at.UTC().Year() <= 1:
+		return errLongOver
 	case err == nil:
 		m.at = at.UTC()
 		return nil

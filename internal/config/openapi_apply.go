@@ -113,11 +113,38 @@ func (l *loader) applyMode(a *API, d *definition) {
 	c := a.ClientCertificate
 	switch {
 	case !given(&c.Mode):
+		if above := l.requires(a); mode == ModeOptional && above != "" {
+			l.add(Error{
+				Position: l.within(d, d.mutualSSL.at),
+				Message:  wso2MutualSSL + ": optional asks for less than mode required of " + above + ": a definition never does; write the mode of the API in the document",
+			})
+			l.damaged[a], l.unsound[a] = true, true
+			return
+		}
 		c.Mode = mode
 		l.stands(&c.Mode, d, d.mutualSSL.at)
 	case c.Mode != "" && c.Mode != mode:
 		l.note(&c.Mode, "mode %s holds here, and not %s: %s (%s): the document wins", c.Mode, wso2MutualSSL, d.mutualSSL.text, l.within(d, d.mutualSSL.at))
 	}
+}
+
+// requires names the gateway or a listener that may carry an API and requires a certificate where the API says no mode; "" for none.
+func (l *loader) requires(a *API) string {
+	gateway := l.doc.ClientCertificate
+	demanded := gateway != nil && gateway.Mode == ModeRequired
+	for i := range l.doc.Listeners {
+		v := &l.doc.Listeners[i]
+		if len(a.Listeners) > 0 && !slices.Contains(a.Listeners, v.Name) {
+			continue
+		}
+		switch c := v.ClientCertificate; {
+		case c != nil && c.Mode == ModeRequired:
+			return "the listener " + quote(v.Name)
+		case demanded && (c == nil || c.Mode == "" || c.Mode == ModeInherit):
+			return "the gateway"
+		}
+	}
+	return ""
 }
 
 // applyTransports lets x-wso2-transports say which listeners carry an API that names none. One that wants TLS stays where others

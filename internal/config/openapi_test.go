@@ -120,3 +120,33 @@ func TestABrokenDescriptionIsNeverTolerated(t *testing.T) {
 		}
 	}
 }
+
+// TestADescriptionNeverAsksForLess than what the API would inherit: whoever writes the description could open what the document
+// requires a certificate for.
+func TestADescriptionNeverAsksForLess(t *testing.T) {
+	t.Parallel()
+	const open, strict = "", "client_certificate: {mode: required, trust: [partners]}"
+	for name, c := range map[string]struct{ gateway, listener, api, want string }{
+		"nobody requires":            {"client_certificate: {trust: [partners]}", open, "", ""},
+		"the gateway requires":       {strict, open, "", "mode required of the gateway"},
+		"the listener requires":      {open, ", " + strict, "", `mode required of the listener "public"`},
+		"the listener takes it back": {strict, ", client_certificate: {mode: optional}", "", ""},
+		"the listener inherits it":   {strict, ", client_certificate: {mode: inherit}", "", "mode required of the gateway"},
+		"the API says it itself":     {strict, open, ", client_certificate: {mode: optional}", ""},
+		"the API says something else": {strict, open, `, client_certificate: {allow: [{common_name: a}]}`, "mode required of the gateway"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := corpusDir(t)
+			write(t, dir, "api.yaml", "swagger: '2.0'\ninfo: {title: a, version: '1'}\nbasePath: /a\nx-wso2-mutual-ssl: optional\n")
+			text := strings.Replace(minimal, "client_auth: optional}", "client_auth: optional}"+c.listener, 1)
+			_, err := config.Load(write(t, dir, "site.yaml", c.gateway+"\n"+text+"apis:\n  - {upstream: echo, openapi: api.yaml"+c.api+"}\n"), config.Options{})
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), "api.yaml:4:20: x-wso2-mutual-ssl: optional asks for less than "+c.want)):
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

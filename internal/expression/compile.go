@@ -56,6 +56,8 @@ type Expression struct {
 	program cel.Program
 	headers []string
 	reads   map[string]bool // fields of certificates
+
+	aboutRequest bool
 }
 
 // Compile compiles a condition. The error is an ErrorList.
@@ -90,7 +92,7 @@ func (c *Compiler) Compile(source string) (*Expression, error) {
 		return nil, ErrorList{{Line: 1, Column: 1, Message: err.Error()}}
 	}
 	slices.Sort(w.headers)
-	e := &Expression{source: source, program: program, headers: slices.Compact(w.headers), reads: w.reads}
+	e := &Expression{source: source, program: program, headers: slices.Compact(w.headers), reads: w.reads, aboutRequest: w.aboutRequest}
 	c.known[source] = e
 	return e, nil
 }
@@ -154,3 +156,6 @@ func (e *Expression) Headers() []string {
 
 // Reads reports whether the expression reads this field of a certificate.
 func (e *Expression) Reads(field string) bool { return e != nil && e.reads[field] }
+
+// AboutRequest reports whether the expression reads the request or the time, so that the same certificate may get another answer.
+func (e *Expression) AboutRequest() bool { return e != nil && e.aboutRequest }

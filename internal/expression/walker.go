@@ -24,6 +24,8 @@ type walker struct {
 	errs     ErrorList
 	headers  []string
 	reads    map[string]bool
+
+	aboutRequest bool
 	entries  int   // of named lists
 	lastID   int64 // of the nodes that there are
 }
@@ -117,6 +119,8 @@ func (w *walker) inspect(checked *ast.AST) {
 			if checked.GetType(s.Operand().ID()).TypeName() == certificateType.TypeName() {
 				w.reads[s.FieldName()] = true
 			}
+		case ast.IdentKind:
+			w.aboutRequest = w.aboutRequest || e.AsIdent() == "request" || e.AsIdent() == "now"
 		case ast.CallKind:
 			c := e.AsCall()
 			switch c.FunctionName() {

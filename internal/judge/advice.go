@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/identity"
 	"sallyport/internal/trust"
 )
@@ -31,7 +33,7 @@ func (w *witness) advise(d decision.Decision, o *Outcome) {
 	case decision.CertificateNotYetValid:
 		w.change("Wait until %s, or look at the clocks of the gateway and of the CA: %q is not valid yet.", date(w.broken.NotBefore), w.broken.Subject)
 	case decision.CertificatePurpose:
-		w.advisePurpose()
+		w.advisePurpose(o)
 	case decision.CertificateWeak:
 		w.change("Have %q issued anew as an X.509 certificate of version 3, with RSA of 2,048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519 (more where min_key_size of the trust store asks for it), and signed with SHA-256 or better.", w.broken.Subject)
 	case decision.CertificateChain:
@@ -124,7 +126,7 @@ func storesOf(set *trust.Set) string {
 }
 
 // advisePurpose tells a CA that calls by itself from a certificate that is meant for something else.
-func (w *witness) advisePurpose() {
+func (w *witness) advisePurpose(o *Outcome) {
 	leaf := w.request.Evidence.Leaf()
 	if leaf != nil && leaf.IsCA && w.brokeAtTheLeaf() {
 		for _, c := range w.request.Evidence.Presented() {
@@ -140,7 +142,21 @@ func (w *witness) advisePurpose() {
 		w.change("Have %q issued anew with the key usage digitalSignature.", w.broken.Subject)
 		return
 	}
-	w.change("Have %q issued anew with the extended key usage clientAuth. Where its CA, such as a public one, issues for servers only, set purpose: client_auth_or_missing on the trust store, with until: for the day by which the caller has another.", w.broken.Subject)
+	w.change("Have %q issued anew with the extended key usage clientAuth.", w.broken.Subject)
+	if !w.brokeAtTheLeaf() || leaf == nil || !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || !w.asksForClients(o) {
+		return // another purpose of the store would not help, or has ended
+	}
+	w.change("Where its CA, such as a public one, issues for servers only, purpose: client_auth_or_missing on the trust store helps, with until: for the day by which the caller has another. "+
+		"With it everybody passes who has a server's certificate of that CA: the API needs an allow list.")
+}
+
+// asksForClients reports whether every trust store in effect asks for certificates of clients and never asked for less.
+func (w *witness) asksForClients(o *Outcome) bool {
+	set, _ := w.trustInEffect(o)
+	return !slices.ContainsFunc(set.Stores(), func(s *trust.Store) bool {
+		p := s.Purpose()
+		return p != trust.PurposeDefault && p != trust.ClientAuth
+	})
 }
 
 // brokeAtTheLeaf reports whether the caller's own certificate broke the path.
@@ -175,6 +191,9 @@ func (w *witness) adviseDenied(o *Outcome) {
 	if deny := o.Binding.deny; w.caller != nil {
 		if i := deny.find(w.caller, w.scope(o)); i >= 0 {
 			at = inBrackets(place(deny.at[i]))
+			if e := deny.entries[i].Parsed.Expression; e != nil && w.adviseCondition(e, deny.describe(i)+at, o) {
+				return
+			}
 			file := deny.entries[i].SHA256File
 			if line, ok := deny.lineOf(deny.entries[i].Parsed.SHA256File, w.caller); ok {
 				w.change("Somebody denied this certificate on purpose. If that is over, remove line %d of %q, or the entry from deny%s.", line, file, at)
@@ -185,7 +204,26 @@ func (w *witness) adviseDenied(o *Outcome) {
 	w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", at)
 }
 
+// adviseCondition is for an entry of deny whose expression has no value, or says something about the request: nobody denied this very
+// certificate, and to remove the entry would let all pass that it is for. It reports whether there was something to say.
+func (w *witness) adviseCondition(e *expression.Expression, entry string, o *Outcome) bool {
+	if _, err := e.Holds(w.scope(o)); err != nil {
+		w.change("The condition of the entry %s has no value here, which denies: %s. The caller has to present or send what it reads, and once; "+
+			"or the condition has to allow for what is not there.", entry, err)
+		return true
+	}
+	if e.AboutRequest() {
+		w.change("The condition of the entry %s holds for this request. Another request may pass; without the entry everything would that it denies.", entry)
+	}
+	return e.AboutRequest()
+}
+
 func (w *witness) adviseNotAllowed(o *Outcome) {
+	if len(w.out.Nearest) > 0 && w.out.Nearest[0].condition {
+		w.change("Every other field of %s matches: its condition has to hold, for this request and this certificate. An entry with the thumbprint alone would lift the condition for this caller.",
+			w.out.Nearest[0].Entry)
+		return
+	}
 	entry := "{sha256: " + w.out.Presented[0].SHA256 + "}"
 	if allow := o.Binding.allow; o.Binding.ownAllow || len(allow.at) == 0 {
 		w.change("If this caller may call the API, add %s to allow%s, or a pattern for its names.", entry, w.at(o))

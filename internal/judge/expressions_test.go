@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/internal/config"
+	"sallyport/internal/decision"
 	"sallyport/internal/expression"
 	"sallyport/internal/judge"
 	"sallyport/internal/testpki"
@@ -274,7 +275,7 @@ func TestExplainShowsWhatExpressionsGive(t *testing.T) {
 	if diff := cmp.Diff(want, checks(e)); diff != "" {
 		t.Error(diff)
 	}
-	if len(e.Nearest) == 0 || len(e.Nearest[0].Matched) != 1 || !strings.Contains(strings.Join(e.Changes, " "), "correct the entry") {
+	if len(e.Nearest) == 0 || len(e.Nearest[0].Matched) != 1 || !strings.Contains(strings.Join(e.Changes, " "), "its condition has to hold") {
 		t.Errorf("%+v %q", e.Nearest, e.Changes)
 	}
 
@@ -356,6 +357,36 @@ func TestDenyingMoreNeverGrants(t *testing.T) {
 					t.Errorf("allow %s: deny %s grants", allow, deny)
 				}
 			}
+		}
+	}
+}
+
+// What is advised about a condition never is to remove the rule, or to go round it.
+func TestTheAdviceAboutAConditionLeavesTheRuleInForce(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	ask := func(lists string, fields ...judge.QuestionField) *judge.Explanation {
+		t.Helper()
+		e, err := p.rules(t, single("{mode: required, "+lists+"}")).Explain(judge.Question{URL: "https://localhost/", Presented: p.partner.Chain(), Fields: fields, At: now()}, now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	tenant := judge.QuestionField{Name: "X-Tenant", Value: "acme"}
+	deny := "deny: [" + entryOf("request.header('x-tenant') == 'evil'") + "]"
+	for _, c := range []struct {
+		e              *judge.Explanation
+		wanted, absent string
+	}{
+		{ask(deny, tenant, tenant), "has no value here, which denies", "remove"},
+		{ask("deny: ["+entryOf("request.method == 'GET'")+"]"), "holds for this request", "on purpose"},
+		{ask("allow: [{common_name: orders, expression: \"request.method == 'PUT'\"}]"), "its condition has to hold", "add {sha256"},
+		{ask("allow: [{common_name: other, expression: \"request.method == 'PUT'\"}]"), "add {sha256", "its condition has to hold"},
+	} {
+		text := strings.Join(c.e.Changes, "\n")
+		if c.e.Reason == decision.OK || !strings.Contains(text, c.wanted) || strings.Contains(text, c.absent) {
+			t.Errorf("%s: %q, want %q and not %q", c.e.Reason, text, c.wanted, c.absent)
 		}
 	}
 }

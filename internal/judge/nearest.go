@@ -21,8 +21,9 @@ type Miss struct {
 	// Failed says of each field that does not hold what it expected and what was presented.
 	Failed []string `json:"failed"`
 
-	near  int  // per thousand
-	names bool // the certificate has several common names, of which none counts
+	near      int  // per thousand
+	names     bool // the certificate has several common names, of which none counts
+	condition bool // nothing but the expression fails
 }
 
 // How many entries of a list are compared to find the nearest: while a request waits for its refusal, and for explain.
@@ -258,6 +259,7 @@ func (l *matchList) miss(i int, id *identity.Identity, x *expression.Scope, near
 				identity.QuoteBeside(f.expected, strings.Join(presented, "")), only, several(presented, f.expected)))
 		}
 	}
+	out.condition = len(out.Failed) == 1 && l.entries[i].Expression != "" && l.matches(&l.entries[i], id)
 	return out
 }
 

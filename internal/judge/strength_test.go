@@ -94,7 +94,28 @@ func TestAnExplanationNamesTheEndOfThePurpose(t *testing.T) {
 	if e.Reason != decision.CertificatePurpose || !strings.Contains(e.Detail, "until 2026-03-01T00:00:00Z the purpose of the trust store was client_auth_or_missing") {
 		t.Errorf("%s: %s", e.Reason, e.Detail)
 	}
-	advises(t, e, "issued anew with the extended key usage clientAuth", "purpose: client_auth_or_missing on the trust store, with until:")
+	advises(t, e, "issued anew with the extended key usage clientAuth")
+	if len(e.Changes) != 1 {
+		t.Errorf("the purpose has ended, and the advice is %q", e.Changes)
+	}
+}
+
+func TestTheAdviceOfAnotherPurposeComesWhereItHelpsAndSaysWhatItOpens(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	for usage, helps := range map[x509.ExtKeyUsage]bool{x509.ExtKeyUsageServerAuth: true, x509.ExtKeyUsageEmailProtection: false} {
+		leaf := p.issuing.Leaf(t, testpki.Options{CommonName: "other", ExtKeyUsage: []x509.ExtKeyUsage{usage}})
+		for store, offered := range map[string]bool{"purpose: client_auth": helps, "max_depth: 5": helps} {
+			e := explain(t, p.rules(t, withStore(t, store)), question("https://localhost/", leaf))
+			if e.Reason != decision.CertificatePurpose {
+				t.Fatalf("%s: %s", e.Reason, e.Detail)
+			}
+			text := strings.Join(e.Changes, "\n")
+			if said := strings.Contains(text, "client_auth_or_missing") && strings.Contains(text, "everybody passes who has a server's certificate"); said != offered {
+				t.Errorf("%v under %s: %q", usage, store, text)
+			}
+		}
+	}
 }
 
 func TestThePurposesEndIsNotedWhenTheDocumentIsLoaded(t *testing.T) {
