@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -343,5 +345,112 @@ func TestManyMalformedHeadsEndTheirConnection(t *testing.T) {
 	<-ended
 	if denied := s.deniedRecords(); denied < 20 || denied == 1000 {
 		t.Errorf("the connection ended after %d records", denied)
+	}
+}
+
+// postUntilReset sends the head of a request whose body is to come on the next stream, then some of that, and waits until the stream is reset.
+func (h *rawHTTP2) postUntilReset(fields ...string) (stream uint32) {
+	h.t.Helper()
+	stream = h.stream
+	h.headers(stream, false, append([]string{":method", "POST", ":scheme", "https", ":authority", "localhost"}, fields...)...)
+	h.stream += 2
+	_ = h.framer.WriteData(stream, false, []byte("some of it"))
+	for {
+		f, err := h.framer.ReadFrame()
+		if err != nil {
+			h.t.Fatalf("the connection ended: %v", err)
+		}
+		if r, ok := f.(*http2.RSTStreamFrame); ok && r.StreamID == stream {
+			return stream
+		}
+	}
+}
+
+// headers sends a header block in one frame.
+func (h *rawHTTP2) headers(stream uint32, ends bool, fields ...string) {
+	h.t.Helper()
+	h.text.Reset()
+	for i := 0; i+1 < len(fields); i += 2 {
+		_ = h.fields.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+	}
+	if err := h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: h.text.Bytes(), EndHeaders: true, EndStream: ends}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// A client may have sent its trailers before it reads that the request was refused. That harms no other stream, makes no second
+// record, and leaves the tables of both sides in step.
+func TestTrailersBehindARefusalHarmNobody(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, reason string // "" where the backend refuses
+		fields       []string
+	}{
+		{"without a certificate", "certificate_missing", []string{":path", "/orders/"}},
+		{"to nowhere", "no_route", []string{":path", "/nowhere"}},
+		{"malformed, and reset", "request_malformed", []string{":path", "/open/", "X-A", "b"}},
+		{"malformed, and answered", "request_malformed", []string{":path", "/open/", "te", "gzip"}},
+		{"refused by the backend", "", []string{":path", "/open/"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					_ = http.NewResponseController(w).EnableFullDuplex() // else it waits for the body
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				<-release
+				fmt.Fprint(w, r.Header.Get("X-Kept"))
+			}))
+			t.Cleanup(backend.Close)
+			s := newSite(t, strings.Replace(firstDocument, "BACKEND", backend.Listener.Addr().String(), 1))
+			h := s.rawHTTP2()
+			h.begin(head("/open/slow", "x-kept", "of the first")...)
+			refused := h.postUntilReset(tt.fields...)
+			h.headers(refused, true, "x-kept", "of the trailers") // which goes into the table
+			close(release)
+			h.stream = 3 // the outcome is that of the first
+			if got := h.outcome(); got.status != "200" || got.body != "of the first" {
+				t.Errorf("the other request got %+v", got)
+			}
+			h.stream = refused + 2
+			for _, kept := range []string{"of the trailers", "of the first", "of the next"} {
+				h.begin(head("/open/", "x-kept", kept)...)
+				if got := h.outcome(); got.status != "200" || got.body != kept {
+					t.Errorf("a request that says %q by the table got %+v", kept, got)
+				}
+			}
+			want := 0
+			if tt.reason != "" {
+				want = 1
+				s.records.wait(t, func(r map[string]any) bool { return r["decision"] == "deny" && r["reason"] == tt.reason })
+			}
+			if n := s.deniedRecords(); n != want {
+				t.Errorf("there are %d records of refusals, want %d", n, want)
+			}
+		})
+	}
+}
+
+// A stream has one trailer section. A client that goes on sending them to one that was reset loses its connection.
+func TestManyTrailersBehindARefusalEndTheirConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument)
+	h := s.rawHTTP2()
+	refused := h.postUntilReset(":path", "/orders/")
+	for range 2 {
+		h.headers(refused, true, "x-a", "b")
+	}
+	for {
+		got := h.outcome()
+		if got.goAway == http2.ErrCodeProtocol {
+			return
+		}
+		if got.reset == 0 { // the data met the reset
+			t.Fatalf("the connection ended with %+v", got)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import "encoding/binary"
 const (
 	dataFrame         = 0x0
 	headersFrame      = 0x1
+	rstStreamFrame    = 0x3
 	windowUpdateFrame = 0x8
 	continuationFrame = 0x9
 	unknownFrame      = 0xa // and all above

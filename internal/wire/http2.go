@@ -14,6 +14,9 @@ import (
 // other octet passes as it is; only header blocks behind one that was replaced are written anew, because the tables of both
 // sides are not the same any more.
 //
+// A trailer section on a stream that was reset meanwhile is read for the table's sake and dropped (RFC 9113 §5.1); net/http would
+// end the connection.
+//
 // The connection also ends when the client sends too many frames that cost it nothing: resets, settings, pings, priorities,
 // continuations, window updates of nothing, DATA without data, and frames of types that mean nothing to a server.
 //
@@ -23,8 +26,10 @@ type HTTP2 struct {
 	waiter // its mu guards what follows, too
 	limits Limits
 
-	frames frames
-	heads  heads
+	frames  frames // that the client sends
+	written frames // that it is sent
+	heads   heads
+	streams streams
 	passage
 	bucket bucket
 	abuse  *AbuseError

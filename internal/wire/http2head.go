@@ -63,7 +63,7 @@ type heads struct {
 	fields hpack
 	last   uint32 // the highest stream that was opened
 	secret string // in the field of requests that stand in for others; "" before the first
-	anew   bool   // a block was replaced, so net/http's table is not the client's: blocks are written anew, without it
+	anew   bool   // a block was replaced or dropped, so net/http's table is not the client's: blocks are written anew, without it
 
 	// The block that is being read.
 	open    bool

@@ -64,6 +64,9 @@ func (c *HTTP2) block(b []byte, whole bool) {
 			c.die(p, nil)
 			return
 		}
+		if !h.trailer {
+			c.streams.opened(h.stream, h.ends)
+		}
 	}
 	h.inside = !whole
 	if before, behind := c.frames.around(); whole && before+behind > c.frames.length {
@@ -81,6 +84,9 @@ func (c *HTTP2) block(b []byte, whole bool) {
 	switch {
 	case err != nil:
 		c.die(nil, err)
+	case ended && h.trailer && c.streams.trailer(h.stream):
+		c.drop()
+		h.anew = true // net/http's table misses the block
 	case h.head.problem == nil && !h.anew:
 		if ended {
 			c.let(b)
@@ -106,6 +112,7 @@ func (c *HTTP2) instead() []byte {
 		return h.frames(h.substitute(refused))
 	}
 	c.tell(refused)
+	c.streams.reset(h.stream)
 	return h.frames(appendLiteral(nil, []byte(":method"), []byte("GET"))) // which net/http resets
 }
 
