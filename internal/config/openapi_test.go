@@ -127,12 +127,12 @@ func TestADescriptionNeverAsksForLess(t *testing.T) {
 	t.Parallel()
 	const open, strict = "", "client_certificate: {mode: required, trust: [partners]}"
 	for name, c := range map[string]struct{ gateway, listener, api, want string }{
-		"nobody requires":            {"client_certificate: {trust: [partners]}", open, "", ""},
-		"the gateway requires":       {strict, open, "", "mode required of the gateway"},
-		"the listener requires":      {open, ", " + strict, "", `mode required of the listener "public"`},
-		"the listener takes it back": {strict, ", client_certificate: {mode: optional}", "", ""},
-		"the listener inherits it":   {strict, ", client_certificate: {mode: inherit}", "", "mode required of the gateway"},
-		"the API says it itself":     {strict, open, ", client_certificate: {mode: optional}", ""},
+		"nobody requires":             {"client_certificate: {trust: [partners]}", open, "", ""},
+		"the gateway requires":        {strict, open, "", "mode required of the gateway"},
+		"the listener requires":       {open, ", " + strict, "", `mode required of the listener "public"`},
+		"the listener takes it back":  {strict, ", client_certificate: {mode: optional}", "", ""},
+		"the listener inherits it":    {strict, ", client_certificate: {mode: inherit}", "", "mode required of the gateway"},
+		"the API says it itself":      {strict, open, ", client_certificate: {mode: optional}", ""},
 		"the API says something else": {strict, open, `, client_certificate: {allow: [{common_name: a}]}`, "mode required of the gateway"},
 	} {
 		t.Run(name, func(t *testing.T) {

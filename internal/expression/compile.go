@@ -57,7 +57,7 @@ type Expression struct {
 	headers []string
 	reads   map[string]bool // fields of certificates
 
-	aboutRequest bool
+	aboutRequest, aboutMethod bool
 }
 
 // Compile compiles a condition. The error is an ErrorList.
@@ -92,7 +92,7 @@ func (c *Compiler) Compile(source string) (*Expression, error) {
 		return nil, ErrorList{{Line: 1, Column: 1, Message: err.Error()}}
 	}
 	slices.Sort(w.headers)
-	e := &Expression{source: source, program: program, headers: slices.Compact(w.headers), reads: w.reads, aboutRequest: w.aboutRequest}
+	e := &Expression{source: source, program: program, headers: slices.Compact(w.headers), reads: w.reads, aboutRequest: w.aboutRequest, aboutMethod: w.aboutMethod}
 	c.known[source] = e
 	return e, nil
 }
@@ -159,3 +159,6 @@ func (e *Expression) Reads(field string) bool { return e != nil && e.reads[field
 
 // AboutRequest reports whether the expression reads the request or the time, so that the same certificate may get another answer.
 func (e *Expression) AboutRequest() bool { return e != nil && e.aboutRequest }
+
+// AboutMethod reports whether the expression reads the method of the request.
+func (e *Expression) AboutMethod() bool { return e != nil && e.aboutMethod }

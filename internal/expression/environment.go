@@ -20,7 +20,7 @@ const (
 	maxNodes   = 2000 // of the syntax tree, macros expanded
 	maxDepth   = 50   // of nested brackets and operators
 	maxErrors  = 10   // that the parser finds before it gives up
-	maxPattern = 100 // instructions of a regular expression
+	maxPattern = 100  // instructions of a regular expression
 	maxCost    = 10_000
 )
 

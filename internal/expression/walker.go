@@ -25,9 +25,9 @@ type walker struct {
 	headers  []string
 	reads    map[string]bool
 
-	aboutRequest bool
-	entries  int   // of named lists
-	lastID   int64 // of the nodes that there are
+	aboutRequest, aboutMethod bool
+	entries                   int   // of named lists
+	lastID                    int64 // of the nodes that there are
 }
 
 func (w *walker) fail(at ast.Expr, e Error) {
@@ -116,8 +116,11 @@ func (w *walker) inspect(checked *ast.AST) {
 			w.fail(e, Error{Message: "an object cannot be made in an expression"})
 		case ast.SelectKind:
 			s := e.AsSelect()
-			if checked.GetType(s.Operand().ID()).TypeName() == certificateType.TypeName() {
+			switch checked.GetType(s.Operand().ID()).TypeName() {
+			case certificateType.TypeName():
 				w.reads[s.FieldName()] = true
+			case requestType.TypeName():
+				w.aboutMethod = w.aboutMethod || s.FieldName() == "method"
 			}
 		case ast.IdentKind:
 			w.aboutRequest = w.aboutRequest || e.AsIdent() == "request" || e.AsIdent() == "now"

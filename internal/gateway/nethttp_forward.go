@@ -143,6 +143,9 @@ func (x *exchange) passTrailers(out *http.Request) {
 	for _, name := range neverTrailers {
 		delete(passed, name)
 	}
+	maps.DeleteFunc(passed, func(name string, _ []string) bool { // what was judged by stays as it was judged
+		return slices.ContainsFunc(x.snapshot.rules.Headers(), func(judged string) bool { return len(judged) == len(name) && sameName(judged, name) })
+	})
 	if len(passed) == 0 {
 		return
 	}

@@ -146,7 +146,7 @@ func (w *witness) advisePurpose(o *Outcome) {
 	if !w.brokeAtTheLeaf() || leaf == nil || !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || !w.asksForClients(o) {
 		return // another purpose of the store would not help, or has ended
 	}
-	w.change("Where its CA, such as a public one, issues for servers only, purpose: client_auth_or_missing on the trust store helps, with until: for the day by which the caller has another. "+
+	w.change("Where its CA, such as a public one, issues for servers only, purpose: client_auth_or_missing on the trust store helps, with until: for the day by which the caller has another. " +
 		"With it everybody passes who has a server's certificate of that CA: the API needs an allow list.")
 }
 

@@ -150,7 +150,7 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 	if rules.Errors != nil {
 		b.errors = *rules.Errors
 	}
-	allow, deny := c.sees(b.allow), c.sees(b.deny) // both are to be asked
+	allow, deny := c.sees(b.allow, out), c.sees(b.deny, out) // both are to be asked
 	b.sees = allow || deny
 	set, missing := c.stores.Set(trust.ClientAuth, rules.Trust)
 	b.trust = set
@@ -161,8 +161,8 @@ func (c *compiler) bind(l *config.Listener, a *config.API, out *API) *Binding {
 	return b
 }
 
-// sees reports whether a list has an expression, and notes the header fields that it asks for.
-func (c *compiler) sees(l *matchList) bool {
+// sees reports whether a list of an API has an expression, and notes the header fields that it asks for, and the method.
+func (c *compiler) sees(l *matchList, a *API) bool {
 	if l == nil {
 		return false
 	}
@@ -170,6 +170,7 @@ func (c *compiler) sees(l *matchList) bool {
 	for i := range l.entries {
 		if e := l.entries[i].Parsed.Expression; e != nil {
 			found = true
+			a.judgesMethod = a.judgesMethod || e.AboutMethod()
 			for _, name := range e.Headers() {
 				c.headers[name] = struct{}{}
 			}

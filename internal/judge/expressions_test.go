@@ -380,7 +380,7 @@ func TestTheAdviceAboutAConditionLeavesTheRuleInForce(t *testing.T) {
 		wanted, absent string
 	}{
 		{ask(deny, tenant, tenant), "has no value here, which denies", "remove"},
-		{ask("deny: ["+entryOf("request.method == 'GET'")+"]"), "holds for this request", "on purpose"},
+		{ask("deny: [" + entryOf("request.method == 'GET'") + "]"), "holds for this request", "on purpose"},
 		{ask("allow: [{common_name: orders, expression: \"request.method == 'PUT'\"}]"), "its condition has to hold", "add {sha256"},
 		{ask("allow: [{common_name: other, expression: \"request.method == 'PUT'\"}]"), "add {sha256", "its condition has to hold"},
 	} {

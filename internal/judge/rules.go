@@ -119,6 +119,7 @@ type API struct {
 	name, version string
 	series        string
 	methods       []string // nil means all
+	judgesMethod  bool     // a condition in its lists reads the method
 	special       route.Characters
 	broken        decision.Decision // why the API cannot be served; OK when it can
 	tlsOnly       string            // why requests have to come over TLS; "" where they need not
@@ -155,8 +156,8 @@ func (a *API) Series() string {
 	return a.series
 }
 
-// RestrictsMethods reports whether the method is part of what the API matches.
-func (a *API) RestrictsMethods() bool { return a.methods != nil }
+// RestrictsMethods reports whether the method is part of what the API matches, or of a condition in its lists.
+func (a *API) RestrictsMethods() bool { return a.methods != nil || a.judgesMethod }
 
 // owns reports whether the API has a canonical host.
 func (a *API) owns(host string) bool {
