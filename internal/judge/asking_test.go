@@ -402,3 +402,15 @@ func TestAProfileThatInsistsAcceptsWhatAnyOfItsNamesDoes(t *testing.T) {
 		expect(t, rules.Decide(v, nil), c.want)
 	}
 }
+
+// TestAHandshakeWithoutTrustAcceptsNobody has a document that was not made by Load, which refuses one without trust.
+func TestAHandshakeWithoutTrustAcceptsNobody(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	doc := p.load(t, auto("a.test", "{name: plain, listeners: [plain], upstream: echo}"), config.Options{})
+	doc.APIs[0].ClientCertificate.Trust, doc.Listeners[0].TLS.Trust = nil, nil
+	ask := listener(t, compiled(t, doc), "public").AskFor("a.test")
+	if err := ask.VerifyHandshake(p.partner.Chain(), now()); err == nil || !ask.Insists() || ask.Announce() != nil || ask.Fingerprint() != nil {
+		t.Errorf("insists %t, announces %q, says %v", ask.Insists(), ask.Announce(), err)
+	}
+}
