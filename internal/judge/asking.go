@@ -341,7 +341,7 @@ func (a *asking) of(name string, p *Profile, key askKey, groups []*group) *Ask {
 		stores = append(stores, a.profiles[p.Index].Trust...)
 	}
 	union, _ := a.c.stores.Set(trust.ClientAuth, a.c.stores.usable(stores))
-	out := &Ask{Profile: p, Raised: key.raised && union != nil, union: union, accepts: union}
+	out := &Ask{Profile: p, Raised: key.raised, union: union, accepts: union}
 	if p.insists() {
 		out.accepts = p.handshake
 	}

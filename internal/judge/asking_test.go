@@ -338,3 +338,79 @@ func TestAuthoritiesThatDoNotFitAreLeftOutWithANote(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesThatDifferInTheirFourthTrustDoNotShareAnAsk(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	fourth, fifth := testpki.NewCA(t, testpki.Options{CommonName: "Fourth CA"}), testpki.NewCA(t, testpki.Options{CommonName: "Fifth CA"})
+	fourth.Write(t, p.dir, "fourth")
+	fifth.Write(t, p.dir, "fifth")
+	var apis []string
+	for _, c := range []struct{ host, last string }{{"a", "fourth"}, {"b", "fifth"}, {"c", "fourth"}} {
+		for i, store := range []string{"partners", "strangers", "both", c.last} {
+			apis = append(apis, fmt.Sprintf("  - {name: %s-%d, listeners: [public], hosts: [%s.test], path: /%d/, upstream: echo, client_certificate: {mode: required, trust: [%s], enforce: auto}}",
+				c.host, i, c.host, i, store))
+		}
+	}
+	text := replaced(t, document(strings.Join(apis, "\n")), "  - {name: both,",
+		"  - {name: fourth, anchors: [{file: fourth.pem}]}\n  - {name: fifth, anchors: [{file: fifth.pem}]}\n  - {name: both,")
+	l := listener(t, p.rules(t, text), "public")
+	if a, b, c := l.AskFor("a.test"), l.AskFor("b.test"), l.AskFor("c.test"); a == b || a != c || slices.Equal(a.Fingerprint(), b.Fingerprint()) {
+		t.Errorf("a.test has the ask %d, b.test %d, c.test %d", a.Index, b.Index, c.Index)
+	}
+	ofFourth, ofFifth := fourth.Leaf(t, testpki.Options{}), fifth.Leaf(t, testpki.Options{})
+	for name, c := range map[string]struct{ own, other *testpki.Entity }{
+		"a.test": {ofFourth, ofFifth}, "b.test": {ofFifth, ofFourth}, "c.test": {ofFourth, ofFifth},
+	} {
+		ask := l.AskFor(name)
+		if err := ask.VerifyHandshake(c.own.Chain(), now()); err != nil || !ask.Raised {
+			t.Errorf("%s: raised %t, a client of its fourth trust store: %v", name, ask.Raised, err)
+		}
+		if ask.VerifyHandshake(c.other.Chain(), now()) == nil {
+			t.Errorf("%s accepts a client of the other name's fourth trust store", name)
+		}
+	}
+}
+
+// TestAProfileThatInsistsAcceptsWhatAnyOfItsNamesDoes has requests for one name on connections that named another.
+func TestAProfileThatInsistsAcceptsWhatAnyOfItsNamesDoes(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	text := document(`  - {name: r1, listeners: [public], hosts: [r1.test], upstream: echo, client_certificate: {mode: required, trust: [partners]}}
+  - {name: r2, listeners: [public], hosts: [r2.test], upstream: echo, client_certificate: {mode: required, trust: [strangers]}}`)
+	rules := p.rules(t, replaced(t, text, "client_auth: optional, trust: [partners]}", "client_auth: optional, profiles: [{server_names: [r1.test, r2.test], client_auth: required}]}"))
+	unknown := testpki.NewCA(t, testpki.Options{CommonName: "Unknown CA"}).Leaf(t, testpki.Options{})
+	for _, c := range []struct {
+		serverName, host string
+		who              *testpki.Entity
+		accepted         bool // in the handshake
+		want             string
+	}{
+		{"r1.test", "r1.test", p.partner, true, ""},
+		{"r1.test", "r2.test", p.outsider, true, ""},
+		{"r1.test", "r1.test", p.outsider, true, "certificate_untrusted"},
+		{"r2.test", "r1.test", p.partner, true, ""},
+		{"r2.test", "r2.test", p.partner, true, "certificate_untrusted"},
+		{"r1.test", "r2.test", unknown, false, "certificate_untrusted"},
+	} {
+		ask := listener(t, rules, "public").AskFor(c.serverName)
+		if err := ask.VerifyHandshake(c.who.Chain(), now()); (err == nil) != c.accepted || !ask.Insists() {
+			t.Errorf("%s for %s: the handshake says %v", c.serverName, c.host, err)
+		}
+		v := opened(t, rules, c.serverName, evidence(c.who))
+		v.Authority = c.host
+		expect(t, rules.Decide(v, nil), c.want)
+	}
+}
+
+// TestAHandshakeWithoutTrustAcceptsNobody has a document that was not made by Load, which refuses one without trust.
+func TestAHandshakeWithoutTrustAcceptsNobody(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	doc := p.load(t, auto("a.test", "{name: plain, listeners: [plain], upstream: echo}"), config.Options{})
+	doc.APIs[0].ClientCertificate.Trust, doc.Listeners[0].TLS.Trust = nil, nil
+	ask := listener(t, compiled(t, doc), "public").AskFor("a.test")
+	if err := ask.VerifyHandshake(p.partner.Chain(), now()); err == nil || !ask.Insists() || ask.Announce() != nil || ask.Fingerprint() != nil {
+		t.Errorf("insists %t, announces %q, says %v", ask.Insists(), ask.Announce(), err)
+	}
+}

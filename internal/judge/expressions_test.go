@@ -1,6 +1,7 @@
 package judge_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -35,6 +36,18 @@ func listed(t *testing.T, p *pki, list, entry string, who *testpki.Entity, field
 	return "allowed"
 }
 
+// bankStatements is the statement of ETSI TS 119 495 for an account information service that BaFin registered.
+func bankStatements() []byte {
+	return append([]byte{
+		0x30, 0x34, 0x30, 0x32, 0x06, 0x06, 0x04, 0x00, 0x81, 0x98, 0x27, 0x02, 0x30, 0x28, 0x30, 0x13, 0x30, 0x11,
+		0x06, 0x07, 0x04, 0x00, 0x81, 0x98, 0x27, 0x01, 0x03, 0x0c, 0x06,
+	}, "PSP_AI\x0c\x05BaFin\x0c\x0aDE-BAFIN42"...)
+}
+
+func qcStatements(der []byte) pkix.Extension {
+	return pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Value: der}
+}
+
 func TestAnExpressionDecidesLikeEveryOtherFieldOfAMatcher(t *testing.T) {
 	t.Parallel()
 	p := newPKI(t)
@@ -42,11 +55,7 @@ func TestAnExpressionDecidesLikeEveryOtherFieldOfAMatcher(t *testing.T) {
 	edwards := p.ca.Leaf(t, testpki.Options{CommonName: "edwards", Key: testpki.Ed25519})
 	bank := p.ca.Leaf(t, testpki.Options{
 		Subject: pkix.Name{CommonName: "bank", ExtraNames: []pkix.AttributeTypeAndValue{organization("PSDDE-BAFIN-123456")}}, Adjust: withPolicies(t, "0.4.0.194112.1.4"),
-		// The statement of ETSI TS 119 495 for an account information service that BaFin registered.
-		Extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}, Value: append([]byte{
-			0x30, 0x34, 0x30, 0x32, 0x06, 0x06, 0x04, 0x00, 0x81, 0x98, 0x27, 0x02, 0x30, 0x28, 0x30, 0x13, 0x30, 0x11,
-			0x06, 0x07, 0x04, 0x00, 0x81, 0x98, 0x27, 0x01, 0x03, 0x0c, 0x06,
-		}, "PSP_AI\x0c\x05BaFin\x0c\x0aDE-BAFIN42"...)}},
+		Extensions: []pkix.Extension{qcStatements(bankStatements())},
 	})
 	header := []expression.Field{{Name: "x-tenant", Value: "acme"}}
 	for _, c := range []struct {
@@ -70,6 +79,7 @@ func TestAnExpressionDecidesLikeEveryOtherFieldOfAMatcher(t *testing.T) {
 		{"certificate.policy_oids == ['0.4.0.194112.1.4'] && certificate.organization_identifier == 'PSDDE-BAFIN-123456'", bank, true},
 		{"certificate.psd2_roles == ['PSP_AI'] && certificate.psd2_authority == 'DE-BAFIN42'", bank, true},
 		{"'PSP_PI' in certificate.psd2_roles", bank, false},
+		{"!certificate.psd2_roles.exists(r, r == 'PSP_PI')", bank, true},
 		{"certificate.psd2_roles == []", p.partner, true},
 		{"certificate.trust_store == 'both'", p.partner, true},
 		{"certificate.trust_store == 'both'", p.outsider, true},
@@ -113,6 +123,11 @@ func TestAnExpressionWithoutAValueNeverLetsAnybodyIn(t *testing.T) {
 	t.Parallel()
 	p := newPKI(t)
 	twice := p.ca.Leaf(t, testpki.Options{Subject: subjectOf("orders", "villain")})
+	bank := func(statements []byte) *testpki.Entity {
+		return p.ca.Leaf(t, testpki.Options{Extensions: []pkix.Extension{qcStatements(statements)}})
+	}
+	const noPayments = "!certificate.psd2_roles.exists(r, r == 'PSP_PI')"
+	cut, misnamed := bank(bankStatements()[:20]), bank(bytes.Replace(bankStatements(), []byte("PSP_AI"), []byte("PSP_PI"), 1))
 	for name, c := range map[string]struct {
 		source string
 		who    *testpki.Entity
@@ -128,6 +143,10 @@ func TestAnExpressionWithoutAValueNeverLetsAnybodyIn(t *testing.T) {
 		"a calculation that overflows":             {"certificate.key_bits * 9223372036854775807 > 0", p.partner, nil},
 		"a text that is longer than is looked at":  {"request.header('X-Tenant') != ''", p.partner, []expression.Field{{Name: "x-tenant", Value: strings.Repeat("a", 5000)}}},
 		"a list that is longer than is looked at":  {"certificate.san_dns.size() > 0", p.ca.Leaf(t, testpki.Options{Hosts: manyHosts(1001)}), nil},
+		"qualified statements that are cut off":    {noPayments, cut, nil},
+		"a role in statements that are cut off":    {"'PSP_PI' in certificate.psd2_roles", cut, nil},
+		"an authority in statements that are cut":  {"certificate.psd2_authority == ''", cut, nil},
+		"a role that has the name of another one":  {noPayments, misnamed, nil},
 		"names whose pairs would be dear to judge": {"certificate.san_dns.all(a, certificate.san_dns.all(b, a != b + 'x'))", p.ca.Leaf(t, testpki.Options{Hosts: manyHosts(200)}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func outdated(a x509.SignatureAlgorithm) bool {
 }
 
 // rewrite signs a certificate anew in a way that x509.CreateCertificate refuses to: with an outdated hash, or without
-// extensions as version 1.
+// extensions as version 1 or 2.
 func rewrite(tb testing.TB, der []byte, signer crypto.Signer, o Options) []byte {
 	tb.Helper()
 	var old certificate
@@ -49,6 +49,9 @@ func rewrite(tb testing.TB, der []byte, signer crypto.Signer, o Options) []byte 
 	}
 	if o.Version1 {
 		tbs.Version, tbs.Extensions = 0, nil
+	}
+	if o.Version2 {
+		tbs.Version, tbs.Extensions = 1, nil
 	}
 	hash := crypto.SHA256
 	switch o.SignatureAlgorithm { //nolint:exhaustive // the modern ones keep what CreateCertificate chose

@@ -63,6 +63,8 @@ type Options struct {
 	SignatureAlgorithm x509.SignatureAlgorithm
 	// Version1 makes a certificate of version 1: no extensions at all.
 	Version1 bool
+	// Version2 makes a certificate of version 2, without extensions as well: they are of version 3.
+	Version2 bool
 	// Adjust has the last word over the template: name constraints, policies, key usages.
 	Adjust func(template *x509.Certificate)
 }
@@ -192,7 +194,7 @@ func issue(tb testing.TB, issuer *Entity, o Options, k kind) *Entity {
 	if err != nil {
 		tb.Fatalf("create certificate: %v", err)
 	}
-	if o.Version1 || outdated(algorithm) {
+	if o.Version1 || o.Version2 || outdated(algorithm) {
 		der = rewrite(tb, der, signer, o)
 	}
 	cert, err := x509.ParseCertificate(der)

@@ -117,12 +117,14 @@ func TestOutdatedSignaturesAreRight(t *testing.T) {
 	}
 }
 
-func TestVersion1HasNoExtensions(t *testing.T) {
+func TestOldVersionsHaveNoExtensions(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA(t, testpki.Options{})
-	c := ca.Leaf(t, testpki.Options{Version1: true, Hosts: []string{"a.test"}}).Cert
-	if c.Version != 1 || len(c.Extensions) != 0 || c.CheckSignatureFrom(ca.Cert) != nil {
-		t.Errorf("version %d, extensions %d", c.Version, len(c.Extensions))
+	for version, o := range map[int]testpki.Options{1: {Version1: true, Hosts: []string{"a.test"}}, 2: {Version2: true, Hosts: []string{"a.test"}}} {
+		c := ca.Leaf(t, o).Cert
+		if c.Version != version || len(c.Extensions) != 0 || c.CheckSignatureFrom(ca.Cert) != nil {
+			t.Errorf("version %d, want %d, extensions %d", c.Version, version, len(c.Extensions))
+		}
 	}
 }
 

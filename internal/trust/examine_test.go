@@ -40,6 +40,7 @@ func TestExamineAgreesWithAStore(t *testing.T) {
 		{"a CA", ca.Intermediate(t, testpki.Options{}), decision.CertificatePurpose},
 		{"a critical extension that nobody knows", leaf(testpki.Options{Extensions: []pkix.Extension{critical}}), decision.CertificateChain},
 		{"a NUL in the name", leaf(testpki.Options{CommonName: "a\x00b"}), decision.CertificateMalformed},
+		{"one of version 2", leaf(testpki.Options{Version2: true}), decision.CertificateWeak},
 	}
 	set := callers(t, ca)
 	for _, tt := range tests {

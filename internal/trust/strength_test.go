@@ -62,27 +62,31 @@ func TestTheSmallestKeysOfAStore(t *testing.T) {
 	}
 }
 
-// Certificates of version 1 have no extensions (RFC 5280 §4.1.2.1): nothing says what they may be used for.
-func TestVersion1IsRefusedUnlessAllowed(t *testing.T) {
+// Certificates before version 3 have no extensions (RFC 5280 §4.1.2.1): nothing says what they may be used for.
+func TestVersionsBefore3AreRefusedUnlessAllowed(t *testing.T) {
 	t.Parallel()
-	old := testpki.Options{CommonName: "old", Version1: true}
-	ca, pin := testpki.NewCA(t, testpki.Options{}), testpki.NewSelfSigned(t, old)
-	for _, allowed := range []bool{false, true} {
-		store := newStore(t, trust.StoreConfig{Anchors: cas(ca, pin), AllowV1: allowed, MaxDepth: -1})
-		set := newSet(t, trust.ClientAuth, store)
-		for _, leaf := range []*testpki.Entity{pin, ca.Leaf(t, old), ca.Intermediate(t, testpki.Options{}).Leaf(t, old)} {
-			v := verify(t, set, leaf.Chain(), now)
-			if allowed {
-				wantReason(t, v, decision.OK)
-				continue
+	for version, old := range map[string]testpki.Options{
+		"version 1": {CommonName: "old", Version1: true},
+		"version 2": {CommonName: "old", Version2: true},
+	} {
+		ca, pin := testpki.NewCA(t, testpki.Options{}), testpki.NewSelfSigned(t, old)
+		for _, allowed := range []bool{false, true} {
+			store := newStore(t, trust.StoreConfig{Anchors: cas(ca, pin), AllowV1: allowed, MaxDepth: -1})
+			set := newSet(t, trust.ClientAuth, store)
+			for _, leaf := range []*testpki.Entity{pin, ca.Leaf(t, old), ca.Intermediate(t, testpki.Options{}).Leaf(t, old)} {
+				v := verify(t, set, leaf.Chain(), now)
+				if allowed {
+					wantReason(t, v, decision.OK)
+					continue
+				}
+				wantReason(t, v, decision.CertificateWeak)
+				if !strings.Contains(v.Detail, `"CN=old" has `+version) || !strings.Contains(v.Detail, "allow_v1") {
+					t.Errorf("%s: detail = %q", version, v.Detail)
+				}
 			}
-			wantReason(t, v, decision.CertificateWeak)
-			if !strings.Contains(v.Detail, `"CN=old" has version 1`) || !strings.Contains(v.Detail, "allow_v1") {
-				t.Errorf("detail = %q", v.Detail)
+			if got := store.Warnings(now); (len(got) == 0) != allowed {
+				t.Errorf("%s, allowed %v: warnings = %v", version, allowed, got)
 			}
-		}
-		if got := store.Warnings(now); (len(got) == 0) != allowed {
-			t.Errorf("allowed %v: warnings = %v", allowed, got)
 		}
 	}
 }

@@ -42,12 +42,6 @@ func equivalents() []equivalent {
 			why:    "what means the same is then given to the set of trust stores more than once, which takes it once; to skip it is quicker",
 		},
 		{
-			path: "internal/judge/asking.go", function: "asking.of",
-			before: "out := &Ask{Profile: p, Raised: key.raised && union != nil, union: union, accepts: union}",
-			after:  "out := &Ask{Profile: p, Raised: key.raised && true, union: union, accepts: union}",
-			why:    "an API that requires a certificate has trust, or the document is refused, or the API is broken and not willing",
-		},
-		{
 			path: "internal/judge/matcher.go", function: "matchList.find",
 			before: "if i, ok := l.subject[id.Subject().Key()]; ok && l.matches(&l.entries[i], id) {",
 			after:  "if i, ok := l.subject[id.Subject().Key()]; true && l.matches(&l.entries[i], id) {",
