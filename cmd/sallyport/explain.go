@@ -121,19 +121,6 @@ func unexplained(w io.Writer, err error, asJSON bool) error {
 	return refusal{errTold}
 }
 
-// questionFields are header fields as a command line has them.
-func questionFields(lines []string) ([]judge.QuestionField, error) {
-	var fields []judge.QuestionField
-	for _, line := range lines {
-		name, value, found := strings.Cut(line, ":")
-		if !found {
-			return nil, fmt.Errorf("--field %q: want a name, a colon and a value", line)
-		}
-		fields = append(fields, judge.QuestionField{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
-	}
-	return fields, nil
-}
-
 // explainPast prints what a running gateway says about a request that it refused. The exit code is that of the decision of
 // then.
 func explainPast(cmd *cobra.Command, client *admin.Client, requestID string, asJSON bool) error {

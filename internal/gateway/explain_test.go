@@ -68,6 +68,44 @@ func TestExplainSaysWhatTheGatewayDoes(t *testing.T) {
 	}
 }
 
+func TestExplainReadsHeaderFieldsAsTheGatewayDoes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, expressionDocument)
+	own := func(name string) judge.QuestionField { return judge.QuestionField{Name: name, Value: "partner-a"} }
+	for _, tt := range []struct {
+		name   string
+		fields []judge.QuestionField
+		want   string
+	}{
+		{"no field", nil, "certificate_not_allowed"},
+		{"its own", []judge.QuestionField{own("X-Tenant")}, "ok"},
+		{"its own in another case", []judge.QuestionField{own("x-tENANT")}, "ok"},
+		{"with an underscore", []judge.QuestionField{own("X_Tenant")}, "certificate_not_allowed"},
+		{"with a dot", []judge.QuestionField{own("x.tenant")}, "certificate_not_allowed"},
+		{"its own, and with an underscore", []judge.QuestionField{own("X-Tenant"), own("X_Tenant")}, "certificate_not_allowed"},
+		{"with a dot, and its own", []judge.QuestionField{own("x.tenant"), own("X-Tenant")}, "certificate_not_allowed"},
+		{"its own twice", []judge.QuestionField{own("X-Tenant"), own("X-Tenant")}, "certificate_not_allowed"},
+		{"its own twice, in different case", []judge.QuestionField{own("X-Tenant"), own("x-tenant")}, "certificate_not_allowed"},
+		{"its own, and one that begins like it", []judge.QuestionField{own("X-Tenant"), own("X-Tenants")}, "ok"},
+		{"what is denied, with an underscore", []judge.QuestionField{own("X-Tenant"), {Name: "X_Mode", Value: "open"}}, "certificate_denied"},
+		{"a value with a no-break space", []judge.QuestionField{{Name: "X-Tenant", Value: "partner-a\u00a0"}}, "certificate_not_allowed"},
+	} {
+		e := s.explain(judge.Question{URL: "https://localhost/tenants/", Presented: s.a.Chain(), Fields: tt.fields})
+		request := "GET /tenants/ HTTP/1.1\r\nHost: localhost\r\n"
+		for _, f := range tt.fields {
+			request += f.Name + ": " + f.Value + "\r\n"
+		}
+		a := s.raw("public", "localhost", s.a, request+"\r\n")
+		live := a.reason
+		if a.status == http.StatusOK {
+			live = "ok"
+		}
+		if e.Reason.String() != tt.want || live != tt.want {
+			t.Errorf("%s: explained as %s, answered %d %s, want %s", tt.name, e.Reason, a.status, live, tt.want)
+		}
+	}
+}
+
 func TestExplainShowsTheHandshake(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, profiles("partners", ""))

@@ -245,7 +245,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answer(status)
 		return
 	default:
-		x.view.Fields = fieldsOf(r.Header, snapshot.rules.Headers())
+		// Taken now: forwarding changes the header, and a stream is judged again.
+		x.view.Fields = judge.Fields(snapshot.rules.Headers(), r.Header)
 		x.outcome, x.stage = snapshot.rules.Decide(&x.view, nil), whileJudging
 	}
 	if x.outcome.Allowed() {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/judge"
 	"sallyport/internal/metrics"
 	"sallyport/internal/tcp"
 	"sallyport/internal/upstream"
@@ -144,7 +145,7 @@ func (x *exchange) passTrailers(out *http.Request) {
 		delete(passed, name)
 	}
 	maps.DeleteFunc(passed, func(name string, _ []string) bool { // what was judged by stays as it was judged
-		return slices.ContainsFunc(x.snapshot.rules.Headers(), func(judged string) bool { return len(judged) == len(name) && sameName(judged, name) })
+		return slices.ContainsFunc(x.snapshot.rules.Headers(), func(judged string) bool { return judge.SameName(judged, name) })
 	})
 	if len(passed) == 0 {
 		return

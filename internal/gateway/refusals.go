@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"sallyport/internal/decision"
+	"sallyport/internal/expression"
 	"sallyport/internal/judge"
 )
 
@@ -217,4 +219,15 @@ func (x *exchange) remember() {
 		r.request = v
 	}
 	x.g.refusals.add(r)
+}
+
+// keep copies header fields for whoever keeps them longer than the head of the request; nobody is shown them. Of a value
+// that is too long for an expression it keeps enough to be too long again.
+func keep(fields []expression.Field) []expression.Field {
+	kept := slices.Clone(fields)
+	for i := range kept {
+		value := kept[i].Value
+		kept[i].Value = strings.Clone(value[:min(len(value), expression.MaxText+1)])
+	}
+	return kept
 }

@@ -342,3 +342,28 @@ func TestABackendCannotCrashARequest(t *testing.T) {
 		}
 	}
 }
+
+// A condition decides about a request that the backend gets: not with another method, and with the fields that were read.
+func TestWhatAConditionReadsReachesTheBackendAsItWasRead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, firstDocument+`
+  - {name: judged, path: /judged/, upstream: echo, client_certificate: {mode: required, trust: [partners], allow: [{expression: "request.method in ['GET', 'POST'] && request.header('X-Tenant') == 'acme'"}]}}
+`)
+	ask := func(fields string) answer {
+		return s.raw("public", "localhost", s.a, "POST /judged/ HTTP/1.1\r\nHost: localhost\r\n"+fields+"\r\n")
+	}
+	const body = "Content-Length: 2\r\n\r\nok"
+	for _, name := range []string{"X-HTTP-Method-Override", "X-Method-Override"} {
+		ask("X-Tenant: acme\r\n"+name+": DELETE\r\n"+body).is(t, 200, "")
+		if got := s.backend.got().Header; got.Get(name) != "" || got.Get("X-Tenant") != "acme" {
+			t.Errorf("the backend got %v", got)
+		}
+	}
+	for _, connection := range []string{"X-Tenant", "keep-alive, x-tenant", "x_tenant"} {
+		ask("X-Tenant: acme\r\nConnection: "+connection+"\r\n"+body).is(t, 403, "certificate_not_allowed")
+	}
+	ask("X-Tenant: acme\r\nTransfer-Encoding: chunked\r\nTrailer: X-Tenant, X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Tenant: villain\r\nX-Sum: 1\r\n").is(t, 200, "")
+	if trailer := s.backend.got().Trailer; trailer.Get("X-Tenant") != "" || trailer.Get("X-Sum") != "1" {
+		t.Errorf("the trailer %v reached the backend", trailer)
+	}
+}

@@ -106,7 +106,7 @@ func (r *Rules) Explain(q Question, now time.Time) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At, Fields: r.fieldsOf(&q)}
+	v := Request{Method: q.Method, Target: rawTarget(q.URL), Authority: target.Host, Listener: l, OverTLS: overTLS, Now: q.At, Fields: Fields(r.headers, q.header())}
 	if v.Method == "" {
 		v.Method = "GET"
 	}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"sallyport/internal/expression"
 )
 
 // Question is a request that Explain decides about.
@@ -35,21 +33,13 @@ type Question struct {
 // QuestionField is a header field of a question.
 type QuestionField struct{ Name, Value string }
 
-// fieldsOf are the header fields that expressions ask for, as the question has them.
-func (r *Rules) fieldsOf(q *Question) []expression.Field {
-	fields := make([]expression.Field, len(r.headers))
-	for i, name := range r.headers {
-		fields[i].Name = name
-		times := 0
-		for _, f := range q.Fields {
-			if strings.EqualFold(f.Name, name) {
-				fields[i].Value = f.Value
-				times++
-			}
-		}
-		fields[i].Ambiguous = times > 1
+// header are the header fields of the question by name, as they are spelt.
+func (q *Question) header() map[string][]string {
+	header := make(map[string][]string, len(q.Fields))
+	for _, f := range q.Fields {
+		header[f.Name] = append(header[f.Name], f.Value)
 	}
-	return fields
+	return header
 }
 
 // listenerFor finds the listener of a question.

@@ -1,0 +1,56 @@
+package judge
+
+import (
+	"strings"
+
+	"sallyport/internal/certheader"
+	"sallyport/internal/expression"
+)
+
+// Fields are the header fields of a request that expressions ask for, one for each name; names are those of Rules.Headers,
+// and a nil or empty list gives nil. header has the values of the request by name, in any spelling, and is only read; the
+// fields are its caller's to keep. A field that is there twice is ambiguous, and so is one in another spelling that some
+// backend takes for the same name, even alone, because nobody knows which of them the backend reads; and one that Connection names,
+// which the backend does not get. An ambiguous field has no value.
+func Fields(names []string, header map[string][]string) []expression.Field {
+	if len(names) == 0 {
+		return nil
+	}
+	fields := make([]expression.Field, len(names))
+	seen := make([]bool, len(names))
+	for i, name := range names {
+		fields[i].Name = name
+	}
+	for name, values := range header {
+		for i := range fields {
+			f := &fields[i]
+			if !SameName(name, f.Name) {
+				continue
+			}
+			if f.Ambiguous || seen[i] || len(values) != 1 || !strings.EqualFold(name, f.Name) {
+				f.Ambiguous, f.Value = true, ""
+				continue
+			}
+			seen[i], f.Value = true, values[0]
+		}
+	}
+	for _, list := range header["Connection"] {
+		for option := range strings.SplitSeq(list, ",") {
+			for i := range fields {
+				if f := &fields[i]; SameName(strings.TrimSpace(option), f.Name) {
+					f.Ambiguous, f.Value = true, ""
+				}
+			}
+		}
+	}
+	return fields
+}
+
+// SameName reports whether some backend takes one name of a header field for the other.
+func SameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false // folding keeps the length
+	}
+	var first, second [64]byte
+	return string(certheader.Fold(first[:0], a)) == string(certheader.Fold(second[:0], b))
+}
