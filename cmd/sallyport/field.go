@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,7 +16,7 @@ func questionFields(lines []string) ([]judge.QuestionField, error) {
 	for _, line := range lines {
 		name, value, found := strings.Cut(line, ":")
 		if !found {
-			return nil, fmt.Errorf("--field %q: want a name, a colon and a value", line)
+			return nil, errors.New("--field: want a name, a colon and a value")
 		}
 		if !token(name) {
 			return nil, fmt.Errorf("--field %q: the name is no token: letters, digits and hyphens, and no blank before the colon (RFC 9110, section 5.6.2)", name)

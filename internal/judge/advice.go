@@ -143,11 +143,25 @@ func (w *witness) advisePurpose(o *Outcome) {
 		return
 	}
 	w.change("Have %q issued anew with the extended key usage clientAuth.", w.broken.Subject)
-	if !w.brokeAtTheLeaf() || leaf == nil || !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || !w.asksForClients(o) {
+	if !w.brokeAtTheLeaf() || !w.isForServers() || !w.asksForClients(o) {
 		return // another purpose of the store would not help, or has ended
 	}
 	w.change("Where its CA, such as a public one, issues for servers only, purpose: client_auth_or_missing on the trust store helps, with until: for the day by which the caller has another. " +
 		"With it everybody passes who has a server's certificate of that CA: the API needs an allow list.")
+}
+
+// isForServers reports whether what was presented would do for a server now, leaf and all above it.
+func (w *witness) isForServers() bool {
+	forServers := func(c *x509.Certificate) bool {
+		return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+	}
+	for i, c := range w.request.Evidence.Presented() {
+		anything := i > 0 && len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0
+		if !anything && !forServers(c) || w.request.Now.Before(c.NotBefore) || w.request.Now.After(c.NotAfter) {
+			return false
+		}
+	}
+	return true
 }
 
 // asksForClients reports whether every trust store in effect asks for certificates of clients and never asked for less.
@@ -191,7 +205,8 @@ func (w *witness) adviseDenied(o *Outcome) {
 	if deny := o.Binding.deny; w.caller != nil {
 		if i := deny.find(w.caller, w.scope(o)); i >= 0 {
 			at = inBrackets(place(deny.at[i]))
-			if e := deny.entries[i].Parsed.Expression; e != nil && w.adviseCondition(e, deny.describe(i)+at, o) {
+			if e := deny.entries[i].Parsed.Expression; e != nil {
+				w.adviseCondition(e, deny.describe(i), at, o)
 				return
 			}
 			file := deny.entries[i].SHA256File
@@ -204,25 +219,27 @@ func (w *witness) adviseDenied(o *Outcome) {
 	w.change("Somebody denied this certificate on purpose. If that is over, remove the entry from deny%s.", at)
 }
 
-// adviseCondition is for an entry of deny whose expression has no value, or says something about the request: nobody denied this very
-// certificate, and to remove the entry would let all pass that it is for. It reports whether there was something to say.
-func (w *witness) adviseCondition(e *expression.Expression, entry string, o *Outcome) bool {
-	if _, err := e.Holds(w.scope(o)); err != nil {
-		w.change("The condition of the entry %s has no value here, which denies: %s. The caller has to present or send what it reads, and once; "+
-			"or the condition has to allow for what is not there.", entry, err)
-		return true
+// adviseCondition is for an entry of deny that has an expression: nobody denied this very certificate, and to remove the entry would
+// let all pass that it is for. at is where it stands.
+func (w *witness) adviseCondition(e *expression.Expression, entry, at string, o *Outcome) {
+	switch _, err := e.Holds(w.scope(o)); {
+	case err != nil:
+		w.change("The condition of the entry %s%s has no value here, which denies: %s. The caller has to present or send what it reads, and once; "+
+			"or the condition has to allow for what is not there.", entry, at, err)
+	case e.AboutRequest():
+		w.change("The condition of the entry %s%s holds for this request. Another request may pass; without the entry everything would that it denies.", entry, at)
+	default:
+		w.change("The condition of the entry %s holds for this certificate, and for all that are like it. If that is over, remove the entry from deny%s: all of them pass then.", entry, at)
 	}
-	if e.AboutRequest() {
-		w.change("The condition of the entry %s holds for this request. Another request may pass; without the entry everything would that it denies.", entry)
-	}
-	return e.AboutRequest()
 }
 
 func (w *witness) adviseNotAllowed(o *Outcome) {
-	if len(w.out.Nearest) > 0 && w.out.Nearest[0].condition {
-		w.change("Every other field of %s matches: its condition has to hold, for this request and this certificate. An entry with the thumbprint alone would lift the condition for this caller.",
-			w.out.Nearest[0].Entry)
-		return
+	for i := range w.out.Nearest {
+		if miss := &w.out.Nearest[i]; miss.condition {
+			w.change("Nothing but its condition keeps %s from matching: it has to hold, for this request and this certificate. An entry with the thumbprint alone would lift the condition for this caller.",
+				miss.Entry)
+			return
+		}
 	}
 	entry := "{sha256: " + w.out.Presented[0].SHA256 + "}"
 	if allow := o.Binding.allow; o.Binding.ownAllow || len(allow.at) == 0 {

@@ -294,7 +294,7 @@ func TestExplainShowsWhatExpressionsGive(t *testing.T) {
 	if diff := cmp.Diff(want, checks(e)); diff != "" {
 		t.Error(diff)
 	}
-	if len(e.Nearest) == 0 || len(e.Nearest[0].Matched) != 1 || !strings.Contains(strings.Join(e.Changes, " "), "its condition has to hold") {
+	if len(e.Nearest) == 0 || len(e.Nearest[0].Matched) != 1 || !strings.Contains(strings.Join(e.Changes, " "), "Nothing but its condition keeps") {
 		t.Errorf("%+v %q", e.Nearest, e.Changes)
 	}
 
@@ -400,8 +400,10 @@ func TestTheAdviceAboutAConditionLeavesTheRuleInForce(t *testing.T) {
 	}{
 		{ask(deny, tenant, tenant), "has no value here, which denies", "remove"},
 		{ask("deny: [" + entryOf("request.method == 'GET'") + "]"), "holds for this request", "on purpose"},
-		{ask("allow: [{common_name: orders, expression: \"request.method == 'PUT'\"}]"), "its condition has to hold", "add {sha256"},
-		{ask("allow: [{common_name: other, expression: \"request.method == 'PUT'\"}]"), "add {sha256", "its condition has to hold"},
+		{ask("allow: [{common_name: orders, expression: \"request.method == 'PUT'\"}]"), "would lift the condition", "add {sha256"},
+		{ask("allow: [{common_name: ordert, issuer: 'CN=Issuing CA'}, {expression: \"request.method == 'PUT'\"}]"), "would lift the condition", "add {sha256"},
+		{ask("deny: [" + entryOf("certificate.key_bits == 256") + "]"), "all of them pass then", "on purpose"},
+		{ask("allow: [{common_name: other, expression: \"request.method == 'PUT'\"}]"), "add {sha256", "lift the condition"},
 	} {
 		text := strings.Join(c.e.Changes, "\n")
 		if c.e.Reason == decision.OK || !strings.Contains(text, c.wanted) || strings.Contains(text, c.absent) {

@@ -22,10 +22,11 @@ func every(d time.Duration, f func() bool) {
 	}
 }
 
-// smallWindow keeps the operating system from taking much for a client that does not read.
+// smallWindow keeps the operating system from taking much for a client that does not read. It is several times the segments of
+// loopback: below that the two systems wait for each other for seconds.
 func smallWindow(t testing.TB, c net.Conn) {
 	t.Helper()
-	if err := c.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
+	if err := c.(*net.TCPConn).SetReadBuffer(256 << 10); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -100,7 +101,7 @@ func TestManyAnswersOverASlowConnection(t *testing.T) {
 	t.Parallel()
 	const streams, size, slowly = 40, 256 << 10, 2 << 20
 	target, ended := patterned(t)
-	g := serve(t, document{limits: "send_timeout: 3s", apis: []api{{path: "/api/", target: target}}})
+	g := serve(t, document{limits: "send_timeout: 4s", apis: []api{{path: "/api/", target: target}}})
 	raw := g.dial(t, "h2")
 	smallWindow(t, raw.NetConn())
 	c := newHTTP2(t, &slowReader{Conn: raw, left: slowly})
