@@ -36,7 +36,7 @@ func TestAFieldThatNoClientCouldSendIsAUsageError(t *testing.T) {
 	t.Parallel()
 	const noToken = "the name is no token"
 	for _, tt := range []struct{ name, line, says string }{
-		{"no colon", "X-Tenant", `--field "X-Tenant": want a name`},
+		{"no colon", "X-Tenant", `--field: want a name`},
 		{"no name", ": acme", `--field "": ` + noToken},
 		{"a pseudo-header field", ":authority: acme", `--field "": ` + noToken},
 		{"a blank within the name", "X Tenant: acme", `--field "X Tenant": ` + noToken},
