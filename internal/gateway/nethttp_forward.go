@@ -62,7 +62,10 @@ func (x *exchange) forward() {
 		x.failed(err)
 		return
 	}
-	defer reply.Response.Body.Close() //nolint:errcheck // it was read
+	defer reply.Response.Body.Close()   //nolint:errcheck // it was read
+	if reply.Response.ProtoMajor == 2 { // net/http minds no cancelled context while it waits for a window to send the body
+		defer context.AfterFunc(ctx, func() { _ = reply.Response.Body.Close() })()
+	}
 	x.record.target = reply.Target.String()
 	if reply.Response.StatusCode == http.StatusSwitchingProtocols {
 		x.tunnel(reply)

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"slices"
 	"strings"
 
 	"sallyport/internal/certheader"
@@ -11,7 +12,7 @@ import (
 // and a nil or empty list gives nil. header has the values of the request by name, in any spelling, and is only read; the
 // fields are its caller's to keep. A field that is there twice is ambiguous, and so is one in another spelling that some
 // backend takes for the same name, even alone, because nobody knows which of them the backend reads; and one that Connection names,
-// which the backend does not get. An ambiguous field has no value.
+// which the backend does not get; and Cache-Control where Pragma says it. An ambiguous field has no value.
 func Fields(names []string, header map[string][]string) []expression.Field {
 	if len(names) == 0 {
 		return nil
@@ -43,7 +44,28 @@ func Fields(names []string, header map[string][]string) []expression.Field {
 			}
 		}
 	}
+	for i := range fields {
+		if f := &fields[i]; SameName(f.Name, "cache-control") && saidByPragma(header) {
+			f.Ambiguous, f.Value = true, ""
+		}
+	}
 	return fields
+}
+
+// saidByPragma reports whether Cache-Control may be net/http's word alone, which reads it out of Pragma: over HTTP/1 it adds what RFC
+// 9111, section 5.4, lets a cache assume.
+func saidByPragma(header map[string][]string) bool {
+	pragma, control := valuesOf(header, "Pragma"), valuesOf(header, "Cache-Control")
+	return slices.Contains(pragma, "no-cache") && (len(control) == 0 || len(control) == 1 && control[0] == "no-cache")
+}
+
+func valuesOf(header map[string][]string, name string) (values []string) {
+	for n, v := range header {
+		if strings.EqualFold(n, name) {
+			values = append(values, v...)
+		}
+	}
+	return values
 }
 
 // SameName reports whether some backend takes one name of a header field for the other.

@@ -52,3 +52,24 @@ func TestExpressionsSeeAFieldThatEveryBackendReadsAlike(t *testing.T) {
 		t.Errorf("nobody asks, and there is %v", got)
 	}
 }
+
+// net/http adds Cache-Control to a request over HTTP/1 whose Pragma says no-cache: nobody decides by what nobody sent.
+func TestCacheControlIsNotReadWherePragmaMaySayIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		header map[string][]string
+		want   expression.Field
+	}{
+		{map[string][]string{"Pragma": {"no-cache"}, "Cache-Control": {"no-cache"}}, expression.Field{Ambiguous: true}},
+		{map[string][]string{"pragma": {"no-cache"}}, expression.Field{Ambiguous: true}},
+		{map[string][]string{"Pragma": {"no-cache"}, "Cache-Control": {"no-store"}}, expression.Field{Value: "no-store"}},
+		{map[string][]string{"Pragma": {"x"}, "Cache-Control": {"no-cache"}}, expression.Field{Value: "no-cache"}},
+		{map[string][]string{"Cache-Control": {"no-cache"}}, expression.Field{Value: "no-cache"}},
+		{map[string][]string{"Pragma": {"x"}}, expression.Field{}},
+	} {
+		c.want.Name = "cache-control"
+		if diff := cmp.Diff([]expression.Field{c.want}, judge.Fields([]string{"cache-control"}, c.header)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", c.header, diff)
+		}
+	}
+}

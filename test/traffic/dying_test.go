@@ -338,6 +338,36 @@ func TestBackendsThatDieWhileTheBodyComes(t *testing.T) {
 	}
 }
 
+// TestAClientThatLeavesAnUploadThatNobodyTakes: the backend has answered and opens no window for the body. The end of the client ends
+// the request all the same.
+func TestAClientThatLeavesAnUploadThatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	target := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		framer := http2Side(c, r)
+		for framer != nil {
+			frame, err := framer.ReadFrame()
+			if err != nil {
+				return
+			}
+			if _, ok := frame.(*http2.MetaHeadersFrame); ok {
+				_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.Header().StreamID, BlockFragment: []byte{0x88}, EndHeaders: true}) // :status: 200
+				_ = framer.WriteData(frame.Header().StreamID, false, []byte("half"))
+			}
+		}
+	})
+	g := serve(t, document{apis: []api{{path: "/stuck/", target: target, upstream: "protocol: h2"}}})
+	c := g.http1(t)
+	path := pathOf(t, "/stuck/")
+	c.write(t, head(http.MethodPost, path, "Content-Length: 1048576")+strings.Repeat("x", 128<<10))
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	abort(c.Conn.(interface{ NetConn() net.Conn }).NetConn())
+	g.failed(t, path, "client", 200)
+}
+
 // http2Side begins HTTP/2 at a backend; nil when the other side does not.
 func http2Side(c net.Conn, r *bufio.Reader) *http2.Framer {
 	if _, err := io.ReadFull(r, make([]byte, len(http2.ClientPreface))); err != nil {
